@@ -1,0 +1,7 @@
+"""rgp: networks pruned by regular graphs, compiled into engines that are really faster.
+
+This package is the shared vocabulary; ``rgp.train``, ``rgp.compile``, ``rgp.serve`` and ``rgp.models`` are
+its four users. Nothing here imports torch on import, so that a service can do without it.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,141 @@
+"""A compiled network on disk: one directory that carries all a service needs, each file with its hash.
+
+::
+
+    manifest.json   format, model, labels, preprocessing, sha256 and size of every other file
+    dense.onnx      the baseline: the masked network with its zeros multiplied out
+    compiled.onnx   the same network, lowered
+    report.json     what was measured, where, and the proof of equality
+    report.html     the same for people
+
+A bundle is untrusted: sizes and hashes are checked before a byte is used, and engines get the bytes that
+were checked, never the path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rgp.errors import BundleError, RgpError, UsageError
+from rgp.preprocess import Preprocess
+
+FORMAT = "rgp-bundle/1"
+REQUIRED = ("dense.onnx", "compiled.onnx", "report.json")
+MAX_MANIFEST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files matched their hashes when it was opened; ``files`` maps names to their bytes."""
+
+    path: Path
+    name: str
+    architecture: str
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    files: Mapping[str, bytes]
+    sha256: str
+    """Of ``compiled.onnx``: the model's identity."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """``report.json``, parsed."""
+        report: dict[str, Any] = _json_object(self.files["report.json"], self.path / "report.json")
+        return report
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Read and check the whole bundle; raises BundleError that names the file and what is wrong with it."""
+        if not path.is_dir():
+            raise BundleError(f"{path}: no such folder: make a bundle with rgp-compile")
+        manifest = _json_object(_read(path / "manifest.json", MAX_MANIFEST_BYTES), path / "manifest.json")
+        if manifest.get("format") != FORMAT:
+            raise BundleError(f"{path}: its format is {manifest.get('format')!r}, this rgp reads '{FORMAT}'")
+        try:
+            labels = tuple(str(label) for label in manifest["labels"])
+            preprocess = Preprocess.from_dict(manifest["preprocess"])
+            name, architecture = str(manifest["model"]["name"]), str(manifest["model"]["architecture"])
+            listed = {str(file): (int(of["bytes"]), str(of["sha256"])) for file, of in manifest["files"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, RgpError) as error:
+            raise BundleError(f"{path}/manifest.json: {type(error).__name__}: {error}; compile again") from error
+        for required in REQUIRED:
+            if required not in listed:
+                raise BundleError(f"{path}/manifest.json: lists no {required}; compile again")
+        files = {file: _checked(path, file, *expected) for file, expected in listed.items()}
+        return cls(path, name, architecture, labels, preprocess, files, listed["compiled.onnx"][1])
+
+    @classmethod
+    def write(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        architecture: str,
+        labels: tuple[str, ...],
+        preprocess: Preprocess,
+        files: Mapping[str, bytes],
+    ) -> Bundle:
+        """Write a new bundle beside ``path``, then rename: it appears whole or not at all."""
+        refuse_used(path)
+        manifest = {
+            "format": FORMAT,
+            "model": {"name": name, "architecture": architecture},
+            "labels": labels,
+            "preprocess": preprocess.to_dict(),
+            "files": {
+                file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in files.items()
+            },
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            for file, data in files.items():
+                (temporary / file).write_bytes(data)
+            (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+            temporary.chmod(0o755)
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return cls.open(path)
+
+
+def refuse_used(path: Path) -> None:
+    """Raise UsageError if ``path`` is a file or a folder that is not empty."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path}: exists and is not an empty folder: choose another with -o, or remove it")
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise BundleError(f"{path}: {path.stat().st_size} bytes, expected at most {limit}")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: missing: compile again, or copy the whole bundle") from error
+
+
+def _checked(folder: Path, file: str, size: int, sha256: str) -> bytes:
+    if Path(file).name != file:
+        raise BundleError(f"{folder}/manifest.json: '{file}' is no plain file name")
+    data = _read(folder / file, size)
+    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+        raise BundleError(f"{folder / file}: changed since the bundle was written: copy it again, or compile again")
+    return data
+
+
+def _json_object(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise BundleError(f"{path}: not JSON ({error}): compile again") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{path}: holds {type(value).__name__}, not an object: compile again")
+    return value

@@ -1,0 +1,121 @@
+"""A trained network in one file that describes itself: nothing else is needed to rebuild it.
+
+A checkpoint is a ``torch.save`` file of plain values and tensors, read with ``weights_only=True``: no pickled
+class, so a hostile file cannot run code. Masks are part of ``state``: each masked convolution X has
+``X.adjacency`` (N, N) bool beside ``X.weight``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgp.environment import versions
+from rgp.errors import CheckpointError, RgpError
+from rgp.files import written_whole
+from rgp.preprocess import Preprocess
+
+FORMAT = "rgp-checkpoint/1"
+MAX_BYTES = 16 << 30
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything about a network.
+
+    ``architecture`` and ``options`` name the builder in ``rgp.models`` and its arguments; ``graph`` is the
+    spelling of the graph ("dense" if there is none); ``training`` is what ``--resume`` needs, or empty.
+    """
+
+    architecture: str
+    options: dict[str, int]
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    graph: str
+    state: dict[str, Tensor]
+    metrics: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Adjacency (N, N) bool of each masked convolution, by layer name."""
+        ending = ".adjacency"
+        return {key.removesuffix(ending): value for key, value in self.state.items() if key.endswith(ending)}
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        values |= {"format": FORMAT, "labels": list(self.labels), "preprocess": asdict(self.preprocess)}
+        with written_whole(path) as file:
+            torch.save(values, file)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint onto the CPU; raises CheckpointError that says why a file is none."""
+        values = _load_plain(path)
+        if values.get("format") != FORMAT:
+            keys = ", ".join(sorted(map(str, values))[:8])
+            raise CheckpointError(
+                f"{path}: its format is {values.get('format')!r}, this rgp reads '{FORMAT}' (it holds: {keys})"
+            )
+        try:
+            checkpoint = cls(
+                architecture=_typed(values, "architecture", str),
+                options=_typed(values, "options", dict),
+                labels=tuple(map(str, _typed(values, "labels", list))),
+                preprocess=Preprocess.from_dict(_typed(values, "preprocess", dict)),
+                graph=_typed(values, "graph", str),
+                state=_typed(values, "state", dict),
+                metrics=_typed(values, "metrics", dict),
+                training=_typed(values, "training", dict),
+                versions=_typed(values, "versions", dict),
+            )
+        except (RgpError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: {error}: written by another program, or damaged") from error
+        for key, value in checkpoint.state.items():
+            if not isinstance(value, Tensor):
+                raise CheckpointError(f"{path}: state '{key}' is {type(value).__name__}, not a tensor")
+        for layer, adjacency in checkpoint.masks.items():
+            if adjacency.dtype != torch.bool or adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
+                raise CheckpointError(
+                    f"{path}: the mask of {layer} is {adjacency.dtype} {tuple(adjacency.shape)}, not (N, N) bool"
+                )
+        return checkpoint
+
+
+def _typed(values: dict[str, Any], key: str, kind: type) -> Any:  # kind says which
+    if not isinstance(values[key], kind):
+        raise TypeError(f"'{key}' is {type(values[key]).__name__}, not {kind.__name__}")
+    return values[key]
+
+
+def _load_plain(path: Path) -> dict[str, Any]:
+    """``torch.load`` without pickle's powers, its sizes checked first."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > min(MAX_BYTES, 2 * path.stat().st_size):  # torch stores, never compresses
+            raise CheckpointError(f"{path}: unpacks to {unpacked} bytes: refused as a decompression bomb")
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file: give a checkpoint that rgp-train wrote") from error
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path}: truncated, or not a checkpoint (no zip archive inside)") from error
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: holds pickled Python objects, which could run code, and is refused ({reason:.150})"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: truncated, or not a checkpoint ({reason:.150})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: holds {type(values).__name__}, not a checkpoint")
+    return values

@@ -1,0 +1,204 @@
+"""Regular graphs on channel groups: what they are, how good they are, how they lie on disk.
+
+Source: RGP (arXiv 2110.15192), section III. A node is a group of channels; row i of the adjacency says which
+input groups output group i reads. All published matrices are symmetric with an empty diagonal; self-loops
+(graph2nn, arXiv 2007.06559) are allowed on all nodes or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rgp.errors import GraphError
+from rgp.files import written_whole
+
+MAX_NODES = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """An immutable d-regular undirected graph on N nodes.
+
+    ``adjacency``: (N, N) bool, read-only. ``spelling``: how it was made, as ``rgp.families.parse`` reads it.
+    ``connected=False`` admits a union of separate parts: one of several graphs that layers take in turn, and
+    which mix only together.
+
+    >>> Graph.of([[0, 1, 1], [1, 0, 1], [1, 1, 0]]).aspl
+    1.0
+    """
+
+    adjacency: NDArray[np.bool_]
+    spelling: str
+
+    @classmethod
+    def of(cls, matrix: ArrayLike, spelling: str = "matrix", *, connected: bool = True) -> Graph:
+        """Check ``matrix`` (N, N) and make a graph of it; raises GraphError that says what is wrong and where."""
+        values = np.asarray(matrix)
+        if values.ndim != 2 or values.shape[0] != values.shape[1]:
+            raise GraphError(f"{spelling}: the matrix is not square: its shape is {values.shape}, give (N, N)")
+        if not 2 <= len(values) <= MAX_NODES:
+            raise GraphError(f"{spelling}: {len(values)} nodes, give 2 to {MAX_NODES}")
+        if values.dtype.kind not in "biuf":
+            raise GraphError(f"{spelling}: the matrix holds {values.dtype}, give numbers 0 and 1")
+        _check_entries(values, spelling)
+        adjacency = values.astype(bool)
+        adjacency.setflags(write=False)
+        graph = cls(adjacency, spelling)
+        if connected and graph.parts > 1:
+            raise GraphError(
+                f"{spelling}: not connected: {graph.parts} separate parts, so information never crosses between "
+                "them; add edges, or rotate several graphs over the layers (affine:N_d?rotate=1)"
+            )
+        return graph
+
+    @classmethod
+    def load(cls, path: Path) -> Graph:
+        """Read a square 0/1 matrix from a ``.npy`` file (the published ones load as they are)."""
+        return cls.of(_read_npy(path), str(path))
+
+    def save(self, path: Path) -> None:
+        """Write the adjacency as uint8 ``.npy``."""
+        with written_whole(path) as file:
+            np.save(file, self.adjacency.astype(np.uint8))
+
+    @property
+    def nodes(self) -> int:
+        """N."""
+        return len(self.adjacency)
+
+    @property
+    def degree(self) -> int:
+        """Input groups that each output group reads, a self-loop included."""
+        return int(self.adjacency[0].sum())
+
+    @property
+    def self_loops(self) -> bool:
+        """Whether each node sees itself."""
+        return bool(self.adjacency[0, 0])
+
+    @property
+    def density(self) -> float:
+        """degree / nodes: the share of a masked convolution's MACs that remains."""
+        return self.degree / self.nodes
+
+    @cached_property
+    def parts(self) -> int:
+        """Number of connected components."""
+        reached = self.distances >= 0
+        return len(np.unique(reached, axis=0))
+
+    @cached_property
+    def distances(self) -> NDArray[np.int16]:
+        """(N, N) shortest path lengths, -1 where there is no path: breadth-first from all nodes at once."""
+        edges = self.adjacency.astype(np.float32)
+        distance = np.where(np.eye(self.nodes, dtype=bool), 0, -1).astype(np.int16)
+        frontier = np.eye(self.nodes, dtype=np.float32)
+        for step in range(1, self.nodes):
+            new = (frontier @ edges > 0) & (distance < 0)
+            if not new.any():
+                break
+            distance[new] = step
+            frontier = new.astype(np.float32)
+        return distance
+
+    @property
+    def aspl(self) -> float:
+        """Average shortest path length over ordered pairs of distinct nodes; inf if not connected."""
+        if self.parts > 1:
+            return float("inf")
+        return float(self.distances.sum(dtype=np.int64) / (self.nodes * (self.nodes - 1)))
+
+    @property
+    def diameter(self) -> float:
+        """The longest shortest path; inf if not connected."""
+        return float(self.distances.max()) if self.parts == 1 else float("inf")
+
+    @property
+    def aspl_bound(self) -> float:
+        """Lower bound on the ASPL of any graph with these nodes and neighbours (Cerf et al., 1974)."""
+        return aspl_bound(self.nodes, self.degree - self.self_loops)
+
+    @property
+    def clustering(self) -> float:
+        """Mean over nodes of the share of neighbour pairs that are joined (0 below two neighbours)."""
+        triangles, pairs = self._triangles()
+        return float(np.divide(triangles, pairs, out=np.zeros_like(triangles), where=pairs > 0).mean())
+
+    @property
+    def transitivity(self) -> float:
+        """Share of paths of length two that close to a triangle."""
+        triangles, pairs = self._triangles()
+        return float(triangles.sum() / pairs.sum()) if pairs.sum() else 0.0
+
+    @property
+    def spectral_gap(self) -> float:
+        """degree minus the second largest eigenvalue: larger mixes faster; 0 if not connected."""
+        eigenvalues = np.linalg.eigvalsh(self.adjacency.astype(float))
+        return max(0.0, float(self.degree - eigenvalues[-2]))
+
+    def _triangles(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Per node: triangles through it, and pairs of its neighbours."""
+        edges = self.adjacency.astype(float)
+        np.fill_diagonal(edges, 0)
+        neighbours = edges.sum(1)
+        return ((edges @ edges) * edges).sum(1) / 2, neighbours * (neighbours - 1) / 2
+
+
+def aspl_bound(nodes: int, neighbours: int) -> float:
+    """At best d(d-1)^(i-1) nodes lie at distance i, until all N-1 are used up; inf if d < 1."""
+    if neighbours < 1:
+        return float("inf")
+    left, at_distance, distance, total = nodes - 1, neighbours, 1, 0
+    while left > 0:
+        here = min(left, at_distance)
+        if here == 0:
+            return float("inf")
+        total += here * distance
+        left, at_distance, distance = left - here, at_distance * (neighbours - 1), distance + 1
+    return total / (nodes - 1)
+
+
+def _check_entries(values: NDArray[np.generic], spelling: str) -> None:
+    wrong = np.argwhere((values != 0) & (values != 1))
+    if len(wrong):
+        i, j = wrong[0]
+        raise GraphError(f"{spelling}: entry ({i}, {j}) is {values[i, j]}, give only 0 and 1")
+    wrong = np.argwhere(values != values.T)
+    if len(wrong):
+        i, j = wrong[0]
+        raise GraphError(f"{spelling}: not symmetric: ({i}, {j}) is {values[i, j]} but ({j}, {i}) is {values[j, i]}")
+    degrees = values.astype(np.int64).sum(1)
+    if (degrees != degrees[0]).any():
+        i = int(np.argmax(degrees != degrees[0]))
+        raise GraphError(f"{spelling}: not regular: node 0 has {degrees[0]} edges but node {i} has {degrees[i]}")
+    if degrees[0] == 0:
+        raise GraphError(f"{spelling}: no edges at all: each node needs at least one")
+    loops = np.diagonal(values) != 0
+    if loops.any() and not loops.all():
+        i = int(np.argmax(loops != loops[0]))
+        raise GraphError(f"{spelling}: nodes 0 and {i} differ in self-loops: give one to every node or to none")
+
+
+def _read_npy(path: Path) -> NDArray[np.generic]:
+    """Read a small .npy without pickle, its declared size checked before any memory is taken."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read_header(file)
+            if max(shape, default=0) > MAX_NODES or len(shape) > 2:
+                raise GraphError(f"{path}: shape {shape} is no (N, N) matrix with N <= {MAX_NODES}")
+            if dtype.hasobject or path.stat().st_size < int(np.prod(shape)) * dtype.itemsize:
+                raise GraphError(f"{path}: truncated, or holds Python objects: save it with numpy.save again")
+            file.seek(0)
+            return np.asarray(np.load(file, allow_pickle=False))
+    except (ValueError, KeyError, EOFError) as error:
+        raise GraphError(f"{path}: not a .npy matrix ({error}): save it with numpy.save") from error

@@ -1,0 +1,114 @@
+"""Put a graph on the convolutions of any network, in place, and say what was done, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from rgp.conv import GraphConv2d
+from rgp.errors import GraphError, PruneError, UsageError, unknown
+from rgp.families import resized
+from rgp.graph import Graph
+
+Narrow = Literal["refuse", "dense", "fewer"]
+
+
+@dataclass(frozen=True)
+class LayerDecision:
+    """What became of one convolution; ``graph`` is None where it stays dense, and ``why`` says why."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel: tuple[int, ...]
+    graph: Graph | None
+    why: str
+
+    def __str__(self) -> str:
+        what = self.graph.spelling if self.graph else "dense"
+        size = f"{self.in_channels} -> {self.out_channels} {'x'.join(map(str, self.kernel))}"
+        return f"{self.name}: {size}: {what} ({self.why})"
+
+
+def prune(
+    model: nn.Module,
+    graph: Graph | Sequence[Graph],
+    *,
+    first_dense: bool = True,
+    last_dense: bool = True,
+    skip: Sequence[str] = (),
+    narrow: Narrow = "refuse",
+) -> list[LayerDecision]:
+    """Mask the convolutions of ``model`` in place with ``graph``, or with several in turn; weights are kept.
+
+    ``first_dense`` and ``last_dense`` leave the stem and the classifier as they are (paper, section IV); the
+    classifier is the last convolution or linear layer, so it matters only where that is a convolution.
+    ``skip``: shell patterns of layer names to leave dense. ``narrow`` says what happens to a layer with fewer
+    channels than the graph has nodes: "refuse" raises PruneError, "dense" leaves it, "fewer" takes the same
+    family and density on the most nodes that fit. Convolutions with groups stay as they are. Nothing is
+    changed if anything is refused.
+    """
+    graphs = (graph,) if isinstance(graph, Graph) else tuple(graph)
+    if not graphs:
+        raise PruneError("no graph was given: give at least one")
+    if narrow not in get_args(Narrow):
+        raise UsageError(unknown("choice for narrow", narrow, get_args(Narrow)))
+    layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    convs = [(name, m) for name, m in layers if isinstance(m, nn.Conv2d)]
+    if not convs:
+        raise PruneError(f"{type(model).__name__} has no convolution to prune")
+    for pattern in skip:
+        if not any(fnmatchcase(name, pattern) for name, _ in convs):
+            raise UsageError(unknown("layer to skip", pattern, [name for name, _ in convs]))
+    dense = {convs[0][0]: "first layer"} if first_dense else {}
+    if last_dense:
+        dense[layers[-1][0]] = "last layer"
+
+    decisions: list[LayerDecision] = []
+    for name, conv in convs:
+        turn = graphs[sum(d.graph is not None for d in decisions) % len(graphs)]
+        chosen, why = None, dense.get(name, "")
+        if not why and any(fnmatchcase(name, pattern) for pattern in skip):
+            why = "skipped by name"
+        if not why:
+            chosen, why = _fit(name, conv, turn, narrow)
+        decisions.append(LayerDecision(name, conv.in_channels, conv.out_channels, conv.kernel_size, chosen, why))
+    if not any(decision.graph for decision in decisions):
+        raise PruneError(f"no convolution of {type(model).__name__} was masked: " + str(decisions[-1]))
+    for (name, conv), decision in zip(convs, decisions, strict=True):
+        if decision.graph:
+            # numpy's read-only array must not be shared with a tensor that could write to it
+            adjacency = torch.from_numpy(decision.graph.adjacency.copy())
+            model.set_submodule(name, GraphConv2d.of(conv, adjacency))
+    return decisions
+
+
+def _fit(name: str, conv: nn.Conv2d, graph: Graph, narrow: Narrow) -> tuple[Graph | None, str]:
+    """The graph for one layer, or None, and why."""
+    if isinstance(conv, GraphConv2d):
+        raise PruneError(f"{name} is masked by a graph already: prune a network once")
+    if conv.groups != 1:
+        return None, f"has {conv.groups} groups already"
+    width = min(conv.in_channels, conv.out_channels)
+    if width >= graph.nodes:
+        return graph, "masked"
+    if narrow == "dense":
+        return None, f"{width} channels, fewer than {graph.nodes} nodes"
+    if narrow == "refuse":
+        raise PruneError(
+            f"{name} has {conv.in_channels} -> {conv.out_channels} channels, fewer than the {graph.nodes} nodes "
+            f"of {graph.spelling}: choose fewer nodes, skip it, or set narrow to 'dense' or 'fewer'"
+        )
+    problem = ""
+    for nodes in range(width, 1, -1):
+        if graph.nodes % nodes == 0:
+            try:
+                return resized(graph, nodes), f"{width} channels: {nodes} nodes instead of {graph.nodes}"
+            except GraphError as error:
+                problem = problem or str(error)
+    raise PruneError(f"{name}: no graph with at most {width} nodes: {problem}")
