@@ -75,7 +75,8 @@ class GraphConv2d(nn.Conv2d):
         """(O, I, kh, kw): the weight that the forward pass uses."""
         # where, not a product: under the mask a product would pass on NaN and infinite values.
         if self.in_channels % self.nodes or self.out_channels % self.nodes:
-            return torch.where(self.mask[:, :, None, None], self.weight, 0)
+            spread: Tensor = torch.where(self.mask[:, :, None, None], self.weight, 0)
+            return spread
         n = self.nodes
         blocks = self.weight.view(n, self.out_channels // n, n, self.in_channels // n, *self.kernel_size)
         return torch.where(self.adjacency[:, None, :, None, None, None], blocks, 0).view_as(self.weight)
