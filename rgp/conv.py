@@ -74,12 +74,14 @@ class GraphConv2d(nn.Conv2d):
     def masked_weight(self) -> Tensor:
         """(O, I, kh, kw): the weight that the forward pass uses."""
         # where, not a product: under the mask a product would pass on NaN and infinite values.
+        weight: Tensor
         if self.in_channels % self.nodes or self.out_channels % self.nodes:
-            spread: Tensor = torch.where(self.mask[:, :, None, None], self.weight, 0)
-            return spread
-        n = self.nodes
-        blocks = self.weight.view(n, self.out_channels // n, n, self.in_channels // n, *self.kernel_size)
-        return torch.where(self.adjacency[:, None, :, None, None, None], blocks, 0).view_as(self.weight)
+            weight = torch.where(self.mask[:, :, None, None], self.weight, 0)
+        else:
+            n = self.nodes
+            blocks = self.weight.view(n, self.out_channels // n, n, self.in_channels // n, *self.kernel_size)
+            weight = torch.where(self.adjacency[:, None, :, None, None, None], blocks, 0).view_as(self.weight)
+        return weight
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, I, H, W) to (B, O, H', W')."""
