@@ -63,19 +63,40 @@ def compare(
     on_pair: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Run ``pairs`` pairs (fewer if ``seconds`` run out, at least 20) on ``images`` (B, H, W, C) uint8."""
-    first_is_dense = np.random.default_rng(seed).random(pairs) < 0.5
-    for engine in (dense, compiled) * 3:  # warm caches, arenas and clocks
-        engine.run(images)
+    dense_ms, compiled_ms = interleave(
+        lambda: dense.run(images),
+        lambda: compiled.run(images),
+        pairs=pairs,
+        seconds=seconds,
+        seed=seed,
+        on_pair=on_pair,
+    )
+    return Comparison(len(images), dense_ms, compiled_ms)
+
+
+def interleave(
+    first: Callable[[], object],
+    second: Callable[[], object],
+    *,
+    pairs: int,
+    seconds: float,
+    seed: int = 0,
+    on_pair: Callable[[], None] = lambda: None,
+) -> tuple[Floats, Floats]:
+    """Time both in pairs, in random order; milliseconds (pairs,) of each. At least 20 pairs run."""
+    swapped = np.random.default_rng(seed).random(pairs) < 0.5
+    for run in (first, second) * 3:  # warm caches, arenas and clocks
+        run()
     times: list[tuple[float, float]] = []
     deadline = time.perf_counter() + seconds
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for dense_first in first_is_dense:
-            if dense_first:
-                a, b = _milliseconds(dense, images), _milliseconds(compiled, images)
+        for swap in swapped:
+            if swap:
+                b, a = _milliseconds(second), _milliseconds(first)
             else:
-                b, a = _milliseconds(compiled, images), _milliseconds(dense, images)
+                a, b = _milliseconds(first), _milliseconds(second)
             times.append((a, b))
             on_pair()
             if len(times) >= 20 and time.perf_counter() > deadline:
@@ -83,8 +104,8 @@ def compare(
     finally:
         if collecting:
             gc.enable()
-    dense_ms, compiled_ms = np.array(times).T
-    return Comparison(len(images), dense_ms, compiled_ms)
+    first_ms, second_ms = np.array(times).T
+    return first_ms, second_ms
 
 
 def median_ci95(values: Floats, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
@@ -94,7 +115,7 @@ def median_ci95(values: Floats, resamples: int = 2000, seed: int = 0) -> tuple[f
     return float(low), float(high)
 
 
-def _milliseconds(engine: Engine, images: NDArray[np.uint8]) -> float:
+def _milliseconds(run: Callable[[], object]) -> float:
     start = time.perf_counter_ns()
-    engine.run(images)
+    run()
     return (time.perf_counter_ns() - start) / 1e6

@@ -1,0 +1,86 @@
+"""``rgp-compile``: arguments in, one call, a summary out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rgp.bench_cli import batch_list, latency_table, positive
+from rgp.bundle import Bundle
+from rgp.cli import guarded
+from rgp.environment import available_cores
+from rgp.errors import UsageError, unknown
+
+ENGINES = ("ort",)
+
+EPILOG = """example:
+  rgp-compile runs/digits/run/checkpoints/best.pth -o bundle
+  rgp-serve bundle
+
+The bundle holds the compiled and the dense network, the measurements (report.json, report.html) and all that
+rgp-serve needs. A network that is not equal to the masked one leaves no bundle."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return guarded(_main, argv, "rgp-compile")
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="rgp-compile",
+        description="Compile a masked network into an engine that is really faster, prove it equal, measure it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint that rgp-train wrote")
+    parser.add_argument("--engine", default="ort", help="what runs the network: ort, ONNX Runtime on CPU (default)")
+    parser.add_argument("-o", "--output", type=Path, help="the bundle's folder (default: beside the checkpoint)")
+    parser.add_argument("--threads", type=positive, default=available_cores(), help="default: all cores (%(default)s)")
+    parser.add_argument("--batch", type=batch_list, default=(1, 8), help="batch sizes to measure (default: 1,8)")
+    parser.add_argument("--images", type=Path, help="a folder of real images to verify with, beside random ones")
+    parser.add_argument("--pairs", type=positive, default=200, help="pairs to measure a batch size (default: 200)")
+    arguments = parser.parse_args(argv)
+    if arguments.engine not in ENGINES:
+        raise UsageError(unknown("engine", arguments.engine, ENGINES))
+    out = arguments.output or arguments.checkpoint.with_name(f"{arguments.checkpoint.stem}-bundle")
+
+    from rgp.compile.pipeline import compile_checkpoint  # torch takes seconds: --help and usage errors need none
+
+    with Console(stderr=True).status("starting") as status:
+        bundle = compile_checkpoint(
+            arguments.checkpoint,
+            out,
+            threads=arguments.threads,
+            batches=arguments.batch,
+            images=arguments.images,
+            pairs=arguments.pairs,
+            progress=status.update,
+        )
+    _summarise(bundle)
+
+
+def _summarise(bundle: Bundle) -> None:
+    report = bundle.report
+    lowered = [layer["lowering"] for layer in report["layers"]]
+    counts = ", ".join(f"{lowered.count(name)} {name}" for name in sorted(set(lowered), reverse=True))
+    equivalence = report["equivalence"]
+    console = Console()
+    console.print(f"{bundle.name}: {report['verdict']}", highlight=False, soft_wrap=True)
+    console.print(latency_table(report["latency"]))
+    print(f"convolutions: {counts}; shuffles left: {sum(layer['shuffles'] for layer in report['layers'])}")
+    print(
+        f"equal to the masked network: max |difference| {equivalence['max_abs_diff']:.2g} of "
+        f"{equivalence['max_abs_logit']:.3g}, top-1 agreement {equivalence['top1_agreement']:.1%} "
+        f"over {equivalence['inputs']} images"
+    )
+    print(f"bundle: {bundle.path} (report.html shows it all; serve it: rgp-serve {bundle.path})")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

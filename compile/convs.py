@@ -1,0 +1,91 @@
+"""The convolutions of an ONNX model, with what the compiler asks about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rgp.compile.structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """One ``Conv`` node whose weight (O, I/groups, kh, kw) and bias (O,) are constants."""
+
+    node: ir.Node
+    name: str
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+
+    @property
+    def x(self) -> ir.Value:
+        """The input (B, I, H, W)."""
+        value = self.node.inputs[0]
+        assert value is not None
+        return value
+
+    @property
+    def y(self) -> ir.Value:
+        """The output (B, O, H', W')."""
+        return self.node.outputs[0]
+
+    @property
+    def groups(self) -> int:
+        """As the model came; the compiler lowers only convolutions with one."""
+        return self.node.attributes.get_int("group", 1)
+
+    @property
+    def depthwise(self) -> bool:
+        """One input channel for each output channel."""
+        return self.groups == len(self.weight) and self.weight.shape[1] == 1
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """(kh, kw)."""
+        return self.weight.shape[2:]
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """(I, O)."""
+        return self.weight.shape[1] * self.groups, self.weight.shape[0]
+
+    @cached_property
+    def structure(self) -> Structure:
+        """What the zeros of the weight say."""
+        return Structure.of(self.weight)
+
+    @property
+    def attributes(self) -> dict[str, ir.Attr]:
+        """The node's attributes but ``group``."""
+        return {name: attr for name, attr in self.node.attributes.items() if name != "group"}
+
+
+def find(model: ir.Model) -> list[Conv]:
+    """All 2-D convolutions with a constant weight, in the order in which they run."""
+    found: list[Conv] = []
+    names: set[str] = set()
+    for node in model.graph:
+        if node.op_type != "Conv" or node.domain:
+            continue
+        weight = constant(node.inputs[1])
+        bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if weight is None or weight.ndim != 4 or (bias is None and len(node.inputs) > 2 and node.inputs[2]):
+            continue
+        value = node.inputs[1]
+        assert value is not None
+        base = (value.name or node.name or "conv").removesuffix(".weight")
+        name = next(n for n in (base, *(f"{base}#{i}" for i in range(2, 1000))) if n not in names)  # shared weights
+        names.add(name)
+        found.append(Conv(node, name, weight, bias))
+    return found
+
+
+def constant(value: ir.Value | None) -> NDArray[np.float32] | None:
+    """The array behind an initialiser, or None for a computed value."""
+    if value is None or value.const_value is None:
+        return None
+    return value.const_value.numpy()
