@@ -14,24 +14,17 @@ from rgp.compile.structure import Structure
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """One ``Conv`` node whose weight (O, I/groups, kh, kw) and bias (O,) are constants."""
+    """One ``Conv`` node whose weight (O, I/groups, kh, kw) and bias (O,) are constants.
+
+    ``x`` (B, I, H, W) and ``y`` (B, O, H', W') are its tensors as the model came, also after it was rewritten.
+    """
 
     node: ir.Node
     name: str
+    x: ir.Value
+    y: ir.Value
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None
-
-    @property
-    def x(self) -> ir.Value:
-        """The input (B, I, H, W)."""
-        value = self.node.inputs[0]
-        assert value is not None
-        return value
-
-    @property
-    def y(self) -> ir.Value:
-        """The output (B, O, H', W')."""
-        return self.node.outputs[0]
 
     @property
     def groups(self) -> int:
@@ -71,16 +64,15 @@ def find(model: ir.Model) -> list[Conv]:
     for node in model.graph:
         if node.op_type != "Conv" or node.domain:
             continue
-        weight = constant(node.inputs[1])
-        bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if weight is None or weight.ndim != 4 or (bias is None and len(node.inputs) > 2 and node.inputs[2]):
+        x, value, given_bias = (*node.inputs, None)[:3]
+        weight, bias = constant(value), constant(given_bias)
+        computed_bias = given_bias is not None and bias is None
+        if x is None or value is None or weight is None or weight.ndim != 4 or computed_bias:
             continue
-        value = node.inputs[1]
-        assert value is not None
         base = (value.name or node.name or "conv").removesuffix(".weight")
         name = next(n for n in (base, *(f"{base}#{i}" for i in range(2, 1000))) if n not in names)  # shared weights
         names.add(name)
-        found.append(Conv(node, name, weight, bias))
+        found.append(Conv(node, name, x, node.outputs[0], weight, bias))
     return found
 
 

@@ -31,22 +31,21 @@ _STYLE: dict[Any, Any] = {
 def latency_svg(comparisons: Sequence[Comparison]) -> str:
     """For each batch size, every measured run of the dense and the compiled engine, and their medians."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8, 0.9 + 1.1 * len(comparisons)), layout="constrained")
+        figure = Figure(figsize=(8, 0.8 + 1.25 * len(comparisons)), layout="constrained")
         for axis, comparison in zip(
             figure.subplots(len(comparisons), 1, squeeze=False)[:, 0], comparisons, strict=True
         ):
             rng = np.random.default_rng(0)
             slowest = 0.0
             for row, (times, colour) in enumerate(((comparison.compiled_ms, ACCENT), (comparison.dense_ms, GREY))):
-                heights = row + rng.uniform(-0.25, 0.25, len(times))
+                heights = row + rng.uniform(-0.3, 0.2, len(times))
                 axis.scatter(times, heights, s=7, color=colour, alpha=0.35, linewidths=0)
-                axis.plot([np.median(times)] * 2, [row - 0.38, row + 0.38], color=colour, linewidth=2.5)
-                axis.annotate(
-                    f"{np.median(times):.2f} ms", (float(np.median(times)), row + 0.42), ha="center", color=colour
-                )
+                median = float(np.median(times))
+                axis.plot([median, median], [row - 0.38, row + 0.38], color=colour, linewidth=2.5)
+                axis.annotate(f"{median:.2f} ms", (median, row + 0.45), ha="center", va="bottom", color=colour)
                 slowest = max(slowest, float(np.quantile(times, 0.98)))
             axis.set_xlim(0, slowest * 1.08)
-            axis.set_ylim(-0.6, 1.8)
+            axis.set_ylim(-0.55, 1.95)
             axis.set_yticks([0, 1], ["compiled", "dense"])
             axis.set_xlabel(f"ms a run, batch {comparison.batch}")
             axis.spines[["top", "right"]].set_visible(False)

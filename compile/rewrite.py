@@ -37,7 +37,9 @@ def rewrite(
             _permute(node, {1: weight}, layout.orders[spaces.of(x)], axis=axis)
     shuffled: dict[tuple[ir.Value, Channels], ir.Value] = {}
     for conv in convs:
-        nodes = lower(conv, choices[conv.name], layout.wirings[conv.name], conv.x, shuffled)
+        x = conv.node.inputs[0]  # not conv.x: what made it may have been rewritten by now
+        assert x is not None
+        nodes = lower(conv, choices[conv.name], layout.wirings[conv.name], x, shuffled)
         model.graph.insert_before(conv.node, nodes)
         conv.y.replace_all_uses_with(nodes[-1].outputs[0], replace_graph_outputs=True)
         model.graph.remove(conv.node, safe=True)

@@ -1,0 +1,165 @@
+"""From a checkpoint to a bundle, or to nothing at all."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from PIL import Image
+
+from rgp.bundle import Bundle
+from rgp.compile import pipeline
+from rgp.compile.convs import Conv
+from rgp.compile.layout import Choice
+from rgp.compile.lowerings import grouped
+from rgp.compile.pipeline import compile_checkpoint
+from rgp.compile.structure import Part
+from rgp.compile.tune import Timing, Tuner
+from rgp.engines.ort import OrtEngine
+from rgp.errors import CheckpointError, DataError, UsageError, VerificationError
+from rgp.measure import Comparison
+
+Write = Callable[..., Path]
+compiled = partial(compile_checkpoint, threads=1, batches=(1, 2), pairs=20, seconds=0.1)
+
+
+def always(speedup: float) -> Callable[..., Timing]:
+    def time(self: Tuner, conv: Conv, choice: Choice, wiring: object = None) -> Timing:
+        return Timing(choice.lowering, 0, 1.0, 1 / speedup, speedup, (speedup, speedup))
+
+    return time
+
+
+def measured(ratio: float) -> Callable[..., Comparison]:
+    def compare(dense: object, compiled: object, images: np.ndarray, **_: object) -> Comparison:
+        return Comparison(len(images), np.full(20, ratio), np.ones(20))
+
+    return compare
+
+
+def test_a_checkpoint_becomes_a_bundle_whose_engines_agree(write_checkpoint: Write, tmp_path: Path) -> None:
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle")
+    assert sorted(path.name for path in bundle.path.iterdir()) == sorted(
+        [*("manifest.json", "dense.onnx", "compiled.onnx", "report.json", "report.html")]
+    )
+    images = np.random.default_rng(1).integers(0, 256, (5, 12, 12, 1), np.uint8)
+    dense, lowered = (OrtEngine(bundle.files[f"{name}.onnx"], threads=1).run(images) for name in ("dense", "compiled"))
+    assert np.abs(dense - lowered).max() <= 1e-4 * np.abs(dense).max()
+
+
+def test_the_report_has_what_it_promises(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(pipeline, "compare", measured(2.0))
+    report = compiled(write_checkpoint(), tmp_path / "bundle").report
+    assert {"cpu", "threads", "versions", "time"} <= report["environment"].keys()
+    cost = report["cost"]
+    assert cost["macs"] / cost["dense_macs"] == pytest.approx(0.26, abs=0.01)
+    assert cost["parameters"] < cost["dense_parameters"]
+    equivalence = report["equivalence"]
+    assert equivalence["max_abs_diff"] <= 1e-4 * equivalence["max_abs_logit"]
+    assert equivalence["top1_agreement"] == 1
+    assert equivalence["batches"] == [1, 2, 7]
+    assert [row["batch"] for row in report["latency"]] == [1, 2]
+    assert report["latency"][0].keys() == {
+        *("batch", "dense_ms_p50", "compiled_ms_p50", "dense_ms_p90", "compiled_ms_p90"),
+        *("speedup", "speedup_ci95", "pairs"),
+    }
+    layers = {layer["name"]: layer for layer in report["layers"]}
+    assert layers["stem.0"]["lowering"] == "dense"
+    lowered = layers["blocks.1.conv2"]
+    assert (lowered["in_channels"], lowered["out_channels"], lowered["kernel"]) == (32, 32, [3, 3])
+    assert (lowered["lowering"], lowered["density"], lowered["nodes"]) == ("grouped", 0.25, 4)
+    assert lowered["why"]
+    assert report["verdict"].startswith("2.00x faster than dense at batch 1")
+
+
+def test_the_page_stands_alone(write_checkpoint: Write, tmp_path: Path) -> None:
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle")
+    page = bundle.files["report.html"].decode()
+    assert bundle.report["verdict"] in page
+    loaded = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?((?!#|data:)[^"')>\s]+)""", page)
+    assert loaded == []
+    assert page.count("<svg") == 2
+    assert all(layer["name"] in page for layer in bundle.report["layers"])
+
+
+def test_a_network_slower_than_dense_ships_dense_and_says_so(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0))  # each layer alone seems faster
+    monkeypatch.setattr(pipeline, "compare", measured(0.9))  # the network is not
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle")
+    assert bundle.files["compiled.onnx"] == bundle.files["dense.onnx"]
+    assert bundle.report["verdict"] == "Runs dense: nothing measured faster"
+    assert {layer["lowering"] for layer in bundle.report["layers"]} == {"dense"}
+    assert "0.90x" in bundle.report["layers"][1]["why"]
+
+
+def test_a_dense_network_compiles_to_itself(write_checkpoint: Write, tmp_path: Path) -> None:
+    bundle = compiled(write_checkpoint("dense"), tmp_path / "bundle")
+    assert bundle.files["compiled.onnx"] == bundle.files["dense.onnx"]
+    assert bundle.report["verdict"] == "Runs dense: its weights have no structure to use"
+
+
+def test_a_wrong_lowering_is_caught_and_leaves_nothing(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct = grouped.emit
+
+    def broken(
+        conv: Conv, parts: tuple[Part, ...], x: ir.Value, in_order: Sequence[int], out_order: Sequence[int]
+    ) -> list[ir.Node]:
+        return correct(conv, parts, x, in_order, [*out_order[1:], out_order[0]])
+
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(grouped, "emit", broken)
+    with pytest.raises(VerificationError, match="no bundle was written"):
+        compiled(write_checkpoint(), tmp_path / "out" / "bundle")
+    assert not (tmp_path / "out").exists()
+
+
+def test_real_images_take_part_in_the_proof(write_checkpoint: Write, tmp_path: Path) -> None:
+    folder = tmp_path / "images" / "deeper"
+    folder.mkdir(parents=True)
+    for grey in (0, 100, 255):
+        Image.new("RGB", (30, 20), (grey, grey, 7)).save(folder / f"{grey}.png")
+    (folder / "notes.txt").write_text("no image")
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle", images=tmp_path / "images")
+    assert bundle.report["equivalence"]["real_images"] == 3
+
+
+def test_a_folder_without_images_is_refused(write_checkpoint: Write, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no JPEG, PNG or WebP"):
+        compiled(write_checkpoint(), tmp_path / "bundle", images=tmp_path / "empty")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_output_folder_in_use_is_refused_and_left_alone(write_checkpoint: Write, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "mine.txt").write_text("keep")
+    with pytest.raises(UsageError, match="not an empty folder"):
+        compiled(write_checkpoint(), tmp_path / "bundle")
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["mine.txt"]
+
+
+def test_a_broken_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(CheckpointError, match="truncated"):
+        compiled(path, tmp_path / "bundle")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_a_bundle_opens_again_elsewhere(write_checkpoint: Write, tmp_path: Path) -> None:
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle")
+    moved = bundle.path.rename(tmp_path / "moved")
+    again = Bundle.open(moved)
+    assert again.sha256 == bundle.sha256
+    assert json.loads(again.files["report.json"]) == bundle.report

@@ -1,0 +1,107 @@
+"""What is chosen follows from what was measured, shuffles included."""
+
+import numpy as np
+import pytest
+import torch
+
+from rgp.compile.convs import Conv, find
+from rgp.compile.export import export
+from rgp.compile.layout import Choice, Wiring
+from rgp.compile.plan import Plan, all_dense, make_plan
+from rgp.compile.spaces import Spaces, find_spaces
+from rgp.compile.tune import Timing, Tuner
+from rgp.families import affine, parse
+from rgp.graph import Graph
+from rgp.models.registry import build
+from rgp.prune import prune
+from tests.compile.conftest import GREY, randomised
+
+
+class ScriptedTuner(Tuner):
+    """Answers from a table instead of a clock: lowering -> speed-up alone, and with shuffles."""
+
+    def __init__(self, alone: dict[str, float], shuffled: float = 2.0) -> None:
+        super().__init__(threads=1)
+        self.alone, self.shuffled = alone, shuffled
+
+    def time(self, conv: Conv, choice: Choice, wiring: Wiring | None = None) -> Timing:
+        shuffles = wiring.shuffles if wiring else 0
+        speedup = self.shuffled if shuffles else self.alone[choice.lowering]
+        return Timing(choice.lowering, shuffles, 1.0, 1 / speedup, speedup, (speedup - 0.1, speedup + 0.1))
+
+
+def network(graphs: Graph | tuple[Graph, ...]) -> tuple[list[Conv], Spaces]:
+    torch.manual_seed(0)
+    model = build("small_resnet", num_classes=5, in_channels=1, width=16)
+    prune(model, graphs)
+    working = export(randomised(model), GREY)
+    return find(working), find_spaces(working)
+
+
+def lowerings(plan: Plan) -> list[str]:
+    return [layer.choice.lowering for layer in plan.layers]
+
+
+def test_the_faster_lowering_is_chosen_and_the_stem_says_why_it_is_dense() -> None:
+    convs, spaces = network(affine(16, 4, connected=False))
+    assert lowerings(make_plan(convs, spaces, ScriptedTuner({"grouped": 2.0, "sliced": 3.0})))[1:] == ["sliced"] * 8
+    plan = make_plan(convs, spaces, ScriptedTuner({"grouped": 3.0, "sliced": 2.0}))
+    assert lowerings(plan) == ["dense"] + ["grouped"] * 8
+    assert plan.layers[0].why == "dense: no zeros to leave out"
+    assert plan.layers[1].why == "grouped measured 3.00x dense [2.90, 3.10]"
+    assert not plan.lowers_nothing
+
+
+def test_nothing_is_lowered_that_is_not_faster_beyond_the_noise() -> None:
+    convs, spaces = network(affine(16, 4, connected=False))
+    plan = make_plan(convs, spaces, ScriptedTuner({"grouped": 1.05, "sliced": 0.5}))
+    assert plan.lowers_nothing
+    assert "grouped measured 1.05x" in plan.layers[1].why
+    assert plan.layers[1].macs_share == 1
+
+
+def test_a_lowering_whose_shuffles_eat_its_gain_falls_back_to_dense() -> None:
+    convs, spaces = network(parse("affine:16_4?rotate=1"))
+    kept = make_plan(convs, spaces, ScriptedTuner({"grouped": 3.0, "sliced": 0.5}, shuffled=1.5))
+    assert lowerings(kept) == ["dense"] + ["grouped"] * 8
+    assert sum(layer.shuffles for layer in kept.layers) == 10
+    spared = make_plan(convs, spaces, ScriptedTuner({"grouped": 3.0, "sliced": 0.5}, shuffled=0.8))
+    assert sum(layer.shuffles for layer in spared.layers) == 0
+    assert "grouped" in lowerings(spared)  # those that never needed one
+    fallen = next(layer for layer in spared.layers[1:] if layer.choice.lowering == "dense")
+    assert "shuffle" in fallen.why
+
+
+def test_the_whole_network_can_fall_back_and_keeps_what_was_measured() -> None:
+    convs, spaces = network(affine(16, 4, connected=False))
+    plan = make_plan(convs, spaces, ScriptedTuner({"grouped": 3.0, "sliced": 2.0}))
+    dense = all_dense(plan, spaces, "dense: because")
+    assert dense.lowers_nothing
+    assert {layer.why for layer in dense.layers} == {"dense: because"}
+    assert [layer.timings for layer in dense.layers] == [layer.timings for layer in plan.layers]
+
+
+def test_a_random_graph_says_that_no_stock_lowering_applies() -> None:
+    convs, spaces = network(parse("16_4"))
+    plan = make_plan(convs, spaces, ScriptedTuner({}))
+    assert plan.lowers_nothing
+    assert "no permutation makes it block-diagonal" in plan.layers[1].why
+    assert "16 distinct neighbourhoods" in plan.layers[1].why
+
+
+def test_the_real_tuner_measures_equal_shapes_once() -> None:
+    convs, spaces = network(affine(16, 4, connected=False))
+    tuner = Tuner(threads=1, pairs=20, seconds=0.01)
+    plan = make_plan(convs, spaces, tuner)
+    # 8 masked convolutions of 6 shapes, two lowerings each; no tensor needs a shuffle
+    assert len(tuner._known) <= 2 * 7
+    for layer in plan.layers[1:]:
+        assert {timing.lowering for timing in layer.timings} == {"grouped", "sliced"}
+        assert all(np.isfinite(timing.ms) and timing.ms > 0 for timing in layer.timings)
+
+
+@pytest.mark.parametrize("lowering", ["grouped", "sliced"])
+def test_a_choice_without_parts_asks_for_no_order(lowering: str) -> None:
+    convs, _ = network(affine(16, 4, connected=False))
+    assert not Choice.dense(convs[1]).constrains
+    assert Choice(lowering, Choice.dense(convs[1]).parts).constrains is False
