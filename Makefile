@@ -57,6 +57,10 @@ fmt: install ## rewrite in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: bench
+bench: install ## measure dense against compiled on larger networks, into benchmarks/results/
+	$(BIN)/python -m benchmarks.stock_lowerings
+
 .PHONY: wheel
 wheel: install ## build the wheel and compare its files with the tree
 	$(BIN)/python -m build --quiet --no-isolation --outdir dist .

@@ -27,7 +27,7 @@ from rgp.measure import Comparison, compare
 from rgp.models.registry import restore
 
 Progress = Callable[[str], None]
-MAX_IMAGES = 256
+MAX_IMAGES = 512
 
 
 def compile_checkpoint(
