@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,12 @@ class Bundle:
             raise BundleError(f"{path}: its format is {manifest.get('format')!r}, this rgp reads '{FORMAT}'")
         try:
             labels = tuple(str(label) for label in manifest["labels"])
+            if not labels or not isinstance(manifest["labels"], list):
+                raise TypeError("labels is no list of names")
             preprocess = Preprocess.from_dict(manifest["preprocess"])
             name, architecture = str(manifest["model"]["name"]), str(manifest["model"]["architecture"])
             listed = {str(file): (int(of["bytes"]), str(of["sha256"])) for file, of in manifest["files"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, RgpError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RgpError) as error:
             raise BundleError(f"{path}/manifest.json: {type(error).__name__}: {error}; compile again") from error
         for required in REQUIRED:
             if required not in listed:
@@ -100,11 +103,12 @@ class Bundle:
                 (temporary / file).write_bytes(data)
             (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
             temporary.chmod(0o755)
+            bundle = cls.open(temporary)  # what cannot be opened is not left behind
             temporary.replace(path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        return cls.open(path)
+        return replace(bundle, path=path)
 
 
 def refuse_used(path: Path) -> None:
@@ -114,17 +118,16 @@ def refuse_used(path: Path) -> None:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    try:
-        if path.stat().st_size > limit:
-            raise BundleError(f"{path}: {path.stat().st_size} bytes, expected at most {limit}")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise BundleError(f"{path}: missing: compile again, or copy the whole bundle") from error
+    if not path.is_file():  # a pipe would never end
+        raise BundleError(f"{path}: missing: compile again, or copy the whole bundle")
+    if path.stat().st_size > limit:
+        raise BundleError(f"{path}: {path.stat().st_size} bytes, expected at most {limit}")
+    return path.read_bytes()
 
 
 def _checked(folder: Path, file: str, size: int, sha256: str) -> bytes:
-    if Path(file).name != file:
-        raise BundleError(f"{folder}/manifest.json: '{file}' is no plain file name")
+    if not re.fullmatch(r"\w[\w.-]*", file, re.ASCII):
+        raise BundleError(f"{folder}/manifest.json: {file!r} is no plain file name")
     data = _read(folder / file, size)
     if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
         raise BundleError(f"{folder / file}: changed since the bundle was written: copy it again, or compile again")
@@ -134,7 +137,7 @@ def _checked(folder: Path, file: str, size: int, sha256: str) -> bytes:
 def _json_object(data: bytes, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: not JSON ({error}): compile again") from error
     if not isinstance(value, dict):
         raise BundleError(f"{path}: holds {type(value).__name__}, not an object: compile again")

@@ -43,6 +43,8 @@ class Preprocess:
         """(size, size, channels) uint8."""
         if image.mode.startswith("I;16"):  # 16-bit grey: Pillow would clip it, not scale it
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if isinstance(image.info.get("transparency"), bytes):  # a palette with alpha: Pillow warns without this step
+            image = image.convert("RGBA")
         image = image.convert("L" if self.channels == 1 else "RGB")
         scale = self.resize / min(image.size)
         width, height = (max(self.size, round(side * scale)) for side in image.size)
@@ -68,5 +70,5 @@ class Preprocess:
                 mean=tuple(float(value) for value in values["mean"]),
                 std=tuple(float(value) for value in values["std"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RgpError(f"preprocess: {type(error).__name__}: {error} in {dict(values)!r:.200}") from error

@@ -1,0 +1,81 @@
+"""Every error over HTTP is ``{"error": "<one line>"}`` with a status that says whose fault it is."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from rgp.errors import ImageError, ImageTooLargeError, RgpError
+from rgp.serve.body import BodyTooLargeError
+
+LINGER_SECONDS = 2.0
+
+logger = logging.getLogger("rgp.serve")
+
+
+def install(app: FastAPI) -> None:
+    """Have ``app`` answer all its errors in this form."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        message = error.detail
+        path = request.scope["path"]
+        if error.status_code == 404:
+            message = f"no such path: {path}: see /openapi.json"
+        elif error.status_code == 405:
+            message = f"{request.method} is not allowed on {path}: use {headers.get('Allow', 'another')}"
+        return _refusal(error.status_code, message, headers)
+
+    @app.exception_handler(BodyTooLargeError)
+    async def body_too_large(request: Request, error: BodyTooLargeError) -> Response:
+        if error.unread:
+            return _LingeringResponse({"error": error.detail}, error.status_code, {"connection": "close"})
+        return _refusal(error.status_code, error.detail)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_parameter(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return _refusal(422, f"{first['loc'][-1]} is {first['input']!r:.80}: {first['msg']}")
+
+    @app.exception_handler(RgpError)
+    async def known_error(request: Request, error: RgpError) -> Response:
+        if isinstance(error, ImageError):
+            return _refusal(413 if isinstance(error, ImageTooLargeError) else 400, str(error))
+        logger.error("%s", error)
+        return _refusal(500, str(error))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return _refusal(400, "the body broke off")  # nobody reads it
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> Response:
+        return _refusal(500, "internal error: see the service's log")  # uvicorn logs the traceback
+
+
+def _refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": " ".join(message.split())}, status, headers)
+
+
+class _LingeringResponse(JSONResponse):
+    """Answers at once, throws away what still comes of the request for a while, then closes the connection.
+
+    Closing while the client still sends would reset the connection, and the client might lose the answer;
+    reading to the end would let it send for ever.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(LINGER_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
+        await send({"type": "http.response.body", "body": b""})

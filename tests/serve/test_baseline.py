@@ -1,0 +1,48 @@
+"""The baseline of a bundle's report: its figures, None, or an error that says what is malformed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rgp.errors import BundleError
+from rgp.serve.baseline import measured
+from tests.serve.tiny import REPORT, write_bundle
+
+BATCH_8, BATCH_1 = REPORT["latency"]
+
+
+def test_the_figures_are_those_of_batch_one(tmp_path: Path) -> None:
+    baseline = measured(write_bundle(tmp_path / "b"))
+    assert baseline is not None
+    assert (baseline.batch, baseline.dense_ms_p50, baseline.pairs) == (1, 2.5, 100)
+
+
+@pytest.mark.parametrize("latency", [[], [BATCH_8]])
+def test_a_report_without_batch_one_gives_none(latency: list[Any], tmp_path: Path) -> None:
+    assert measured(write_bundle(tmp_path / "b", report={**REPORT, "latency": latency})) is None
+
+
+def test_a_report_without_latency_gives_none(tmp_path: Path) -> None:
+    assert measured(write_bundle(tmp_path / "b", report={})) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"latency": [{**BATCH_1, "speedup": "fast"}]}, "latency: speedup: "),
+        ({"latency": [{**BATCH_1, "speedup": float("nan")}]}, "latency: speedup: "),
+        ({"latency": [{**BATCH_1, "speedup_ci95": [1.0]}]}, "latency: speedup_ci95"),
+        ({"latency": [{**BATCH_1, "pairs": 0}]}, "latency: pairs: "),
+        ({"latency": [{}]}, "KeyError: 'batch'"),
+        ({"latency": 3}, "TypeError"),
+        ({"environment": {}}, "latency: environment.cpu: "),
+    ],
+)
+def test_malformed_figures_are_a_bundle_error(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", report=REPORT | changed)
+    with pytest.raises(BundleError, match=message) as error:
+        measured(bundle)
+    assert "\n" not in str(error.value)
