@@ -7,7 +7,7 @@ class, so a hostile file cannot run code. Masks are part of ``state``: each mask
 
 from __future__ import annotations
 
-import pickle
+import re
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -53,6 +53,8 @@ class Checkpoint:
         """Write the file whole or not at all."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         values |= {"format": FORMAT, "labels": list(self.labels), "preprocess": asdict(self.preprocess)}
+        # a numpy float is a float to Python, but not to weights_only
+        values["metrics"] = {name: float(value) for name, value in self.metrics.items()}
         with written_whole(path) as file:
             torch.save(values, file)
 
@@ -68,32 +70,39 @@ class Checkpoint:
         try:
             checkpoint = cls(
                 architecture=_typed(values, "architecture", str),
-                options=_typed(values, "options", dict),
-                labels=tuple(map(str, _typed(values, "labels", list))),
+                options=_typed(values, "options", dict, int),
+                labels=tuple(_typed(values, "labels", list, str)),
                 preprocess=Preprocess.from_dict(_typed(values, "preprocess", dict)),
                 graph=_typed(values, "graph", str),
-                state=_typed(values, "state", dict),
-                metrics=_typed(values, "metrics", dict),
+                state=_typed(values, "state", dict, Tensor),
+                metrics=_typed(values, "metrics", dict, float),
                 training=_typed(values, "training", dict),
-                versions=_typed(values, "versions", dict),
+                versions=_typed(values, "versions", dict, str),
             )
-        except (RgpError, KeyError, TypeError) as error:
+        except (RgpError, TypeError, ArithmeticError, RuntimeError) as error:  # the last two: int(inf), int(a tensor)
             raise CheckpointError(f"{path}: {error}: written by another program, or damaged") from error
-        for key, value in checkpoint.state.items():
-            if not isinstance(value, Tensor):
-                raise CheckpointError(f"{path}: state '{key}' is {type(value).__name__}, not a tensor")
         for layer, adjacency in checkpoint.masks.items():
-            if adjacency.dtype != torch.bool or adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
+            if adjacency.dtype != torch.bool or adjacency.ndim != 2 or not 0 < len(adjacency) == adjacency.shape[1]:
                 raise CheckpointError(
                     f"{path}: the mask of {layer} is {adjacency.dtype} {tuple(adjacency.shape)}, not (N, N) bool"
                 )
         return checkpoint
 
 
-def _typed(values: dict[str, Any], key: str, kind: type) -> Any:  # kind says which
-    if not isinstance(values[key], kind):
-        raise TypeError(f"'{key}' is {type(values[key]).__name__}, not {kind.__name__}")
-    return values[key]
+def _typed(values: dict[str, Any], name: str, kind: type[Any], of: type[Any] = object) -> Any:
+    """The field ``name``: a ``kind``, its entries ``of`` one type; the keys of a dict are names."""
+    if name not in values:
+        raise TypeError(f"it has no '{name}'")
+    value = values[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"'{name}' is {type(value).__name__}, not {kind.__name__}")
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, entry in entries:
+        if isinstance(value, dict) and not isinstance(key, str):
+            raise TypeError(f"'{name}' has the key {key!r:.50}, not a name")
+        if not isinstance(entry, of):
+            raise TypeError(f"'{name}': {key!r} is {type(entry).__name__}, not {of.__name__}")
+    return value
 
 
 def _load_plain(path: Path) -> dict[str, Any]:
@@ -101,19 +110,22 @@ def _load_plain(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > min(MAX_BYTES, 2 * path.stat().st_size):  # torch stores, never compresses
-            raise CheckpointError(f"{path}: unpacks to {unpacked} bytes: refused as a decompression bomb")
+            if unpacked > min(MAX_BYTES, 2 * path.stat().st_size):  # torch stores, never compresses
+                raise CheckpointError(f"{path}: unpacks to {unpacked} bytes: refused as a decompression bomb")
+            if damaged := archive.testzip():  # torch itself does not compare checksums
+                raise CheckpointError(f"{path}: damaged: '{damaged}' does not match its checksum: copy it again")
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file: give a checkpoint that rgp-train wrote") from error
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}: give a checkpoint that rgp-train wrote") from error
     except zipfile.BadZipFile as error:
         raise CheckpointError(f"{path}: truncated, or not a checkpoint (no zip archive inside)") from error
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path}: holds pickled Python objects, which could run code, and is refused ({reason:.150})"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # zipfile and torch raise whatever they like on hostile bytes
+        if named := re.search(r"GLOBAL (\S+)", str(error)):
+            raise CheckpointError(
+                f"{path}: holds pickled Python objects ({named[1]}), which could run code, and is refused"
+            ) from error
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path}: truncated, or not a checkpoint ({reason:.150})") from error
     if not isinstance(values, dict):

@@ -80,12 +80,13 @@ class GraphConv2d(nn.Conv2d):
         else:
             n = self.nodes
             blocks = self.weight.view(n, self.out_channels // n, n, self.in_channels // n, *self.kernel_size)
-            weight = torch.where(self.adjacency[:, None, :, None, None, None], blocks, 0).view_as(self.weight)
+            weight = torch.where(self.adjacency[:, None, :, None, None, None], blocks, 0).reshape(self.weight.shape)
         return weight
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, I, H, W) to (B, O, H', W')."""
-        return self._conv_forward(input, self.masked_weight(), self.bias)
+        output: Tensor = self._conv_forward(input, self.masked_weight(), self.bias)
+        return output
 
     @torch.no_grad()
     def zero_pruned_(self) -> None:
@@ -93,6 +94,6 @@ class GraphConv2d(nn.Conv2d):
         self.weight.copy_(self.masked_weight())
 
     def extra_repr(self) -> str:
-        """Show the graph's size beside the convolution's."""
+        """Show the graph's nodes beside the convolution's size."""
         shown = super().extra_repr()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return f"{shown}, graph={self.nodes}_{int(self.adjacency[0].sum())}"
+        return f"{shown}, nodes={self.nodes}"

@@ -72,7 +72,7 @@ def cost(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
     try:
         with torch.no_grad():
             shadow(torch.empty(1, *input_shape, device="meta"))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # what torch raises on shapes and arguments
         raise PruneError(
             f"an input of shape {input_shape} does not pass through {type(model).__name__}: {error}"
         ) from error

@@ -11,6 +11,7 @@ A spelling is ``family:N_d?option=value&option=value``; ``N_d`` alone means ``ra
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from rgp.affine import ORDERS, parallel_classes
 from rgp.errors import GraphError, UsageError, unknown
-from rgp.graph import Graph
+from rgp.graph import MAX_NODES, Graph
 
 
 def ring(nodes: int, degree: int) -> Graph:
@@ -53,7 +54,7 @@ def affine(nodes: int, degree: int, first: int = 0, *, connected: bool = True) -
     convolution is a sum of k grouped ones. Classes ``first``, ``first`` + 1, ... (modulo q+1) are taken. One
     class alone is not connected: layers must take different ones in turn.
     """
-    order = int(nodes**0.5)
+    order = math.isqrt(nodes)
     if order not in ORDERS or order**2 != nodes:
         raise GraphError(f"affine:{nodes}_{degree}: N must be q² for q in {', '.join(map(str, ORDERS))}, not {nodes}")
     count, rest = divmod(degree - 1, order - 1)
@@ -62,13 +63,16 @@ def affine(nodes: int, degree: int, first: int = 0, *, connected: bool = True) -
         raise GraphError(f"affine:{nodes}_{degree}: with {nodes} nodes d is one of {possible}, not {degree}")
     chosen = [parallel_classes(order)[(first + k) % (order + 1)] for k in range(count)]
     matrix = np.logical_or.reduce([lines[:, None] == lines[None, :] for lines in chosen])
-    return Graph.of(matrix, f"affine:{nodes}_{degree}?first={first}", connected=connected)
+    spelling = f"affine:{nodes}_{degree}?first={first % (order + 1)}" + ("" if connected else "&rotate=1")
+    return Graph.of(matrix, spelling, connected=connected)
 
 
 def _affine_turns(nodes: int, degree: int, first: int = 0, rotate: int = 0) -> tuple[Graph, ...]:
+    if rotate not in (0, 1):
+        raise UsageError(f"affine:{nodes}_{degree}: rotate is {rotate}, give 0 or 1")
     if not rotate:
         return (affine(nodes, degree, first),)
-    turns = range(first, first + int(nodes**0.5) + 1)
+    turns = range(first, first + math.isqrt(nodes) + 1)
     return tuple(affine(nodes, degree, turn, connected=False) for turn in turns)
 
 
@@ -95,7 +99,7 @@ def parse(spelling: str) -> tuple[Graph, ...]:
     for name, value in parse_qsl(match[4] or "", keep_blank_values=True):
         if name not in known:
             raise UsageError(unknown(f"option of graph family {family}", name, known))
-        if not value.isdecimal():
+        if not re.fullmatch(r"\d{1,18}", value):
             raise UsageError(f"graph '{spelling}': {name} is '{value}', give a whole number from 0")
         options[name] = int(value)
     return build(int(match[2]), int(match[3]), **options)
@@ -117,6 +121,8 @@ def resized(graph: Graph, nodes: int) -> Graph:
 
 def _check_size(nodes: int, degree: int, family: str) -> None:
     name = f"{family}:{nodes}_{degree}"
+    if nodes > MAX_NODES:
+        raise GraphError(f"{name}: {nodes} nodes, give at most {MAX_NODES}")
     if not 2 <= degree < nodes:
         raise GraphError(f"{name}: the degree must be from 2 to N-1, not {degree} with {nodes} nodes")
     if nodes * degree % 2:
@@ -132,11 +138,11 @@ def _ring_matrix(nodes: int, degree: int) -> NDArray[np.bool_]:
 
 def _swap_edges(matrix: NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Ten times an edge: take edges a-b and c-d, put a-d and c-b instead where that makes no double edge."""
-    edges = np.argwhere(np.triu(matrix))
-    for _ in range(10 * len(edges)):
-        first, second = rng.integers(len(edges), size=2)
-        (a, b), (c, d) = edges[first], edges[second][:: rng.choice((-1, 1))]
-        if len({int(a), int(b), int(c), int(d)}) < 4 or matrix[a, d] or matrix[c, b]:
+    edges: list[tuple[int, int]] = [(int(a), int(b)) for a, b in np.argwhere(np.triu(matrix))]
+    picks = rng.integers([len(edges), len(edges), 2], size=(10 * len(edges), 3))
+    for first, second, turned in picks.tolist():
+        (a, b), (c, d) = edges[first], edges[second][:: -1 if turned else 1]
+        if len({a, b, c, d}) < 4 or matrix[a, d] or matrix[c, b]:
             continue
         matrix[a, b] = matrix[b, a] = matrix[c, d] = matrix[d, c] = False
         matrix[a, d] = matrix[d, a] = matrix[c, b] = matrix[b, c] = True

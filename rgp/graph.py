@@ -38,7 +38,10 @@ class Graph:
     @classmethod
     def of(cls, matrix: ArrayLike, spelling: str = "matrix", *, connected: bool = True) -> Graph:
         """Check ``matrix`` (N, N) and make a graph of it; raises GraphError that says what is wrong and where."""
-        values = np.asarray(matrix)
+        try:
+            values = np.asarray(matrix)
+        except ValueError as error:  # rows of different lengths
+            raise GraphError(f"{spelling}: not a matrix ({error}): give (N, N)") from error
         if values.ndim != 2 or values.shape[0] != values.shape[1]:
             raise GraphError(f"{spelling}: the matrix is not square: its shape is {values.shape}, give (N, N)")
         if not 2 <= len(values) <= MAX_NODES:
@@ -89,21 +92,25 @@ class Graph:
     @cached_property
     def parts(self) -> int:
         """Number of connected components."""
-        reached = self.distances >= 0
-        return len(np.unique(reached, axis=0))
+        least_reached = (self.distances >= 0).argmax(1)  # the same node for all of a part
+        return len(np.unique(least_reached))
 
     @cached_property
     def distances(self) -> NDArray[np.int16]:
         """(N, N) shortest path lengths, -1 where there is no path: breadth-first from all nodes at once."""
-        edges = self.adjacency.astype(np.float32)
+        neighbours = np.nonzero(self.adjacency)[1].reshape(self.nodes, self.degree)
         distance = np.where(np.eye(self.nodes, dtype=bool), 0, -1).astype(np.int16)
-        frontier = np.eye(self.nodes, dtype=np.float32)
+        reached = np.packbits(distance == 0, axis=1)  # row i: the nodes within `step` of node i, a bit each
         for step in range(1, self.nodes):
-            new = (frontier @ edges > 0) & (distance < 0)
+            grown = reached.copy()
+            for column in neighbours.T:
+                grown |= reached[column]
+            new = grown ^ reached
             if not new.any():
                 break
-            distance[new] = step
-            frontier = new.astype(np.float32)
+            distance[np.unpackbits(new, axis=1, count=self.nodes).view(bool)] = step
+            reached = grown
+        distance.setflags(write=False)
         return distance
 
     @property
@@ -189,16 +196,21 @@ def _read_npy(path: Path) -> NDArray[np.generic]:
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(file)
+            if version == (1, 0):
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            elif version == (2, 0):
+                shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+            else:  # 3.0 exists for the field names of structured arrays alone
+                raise GraphError(
+                    f"{path}: .npy version {version[0]}.{version[1]} is no plain matrix: save it with numpy.save"
+                )
             if max(shape, default=0) > MAX_NODES or len(shape) > 2:
                 raise GraphError(f"{path}: shape {shape} is no (N, N) matrix with N <= {MAX_NODES}")
-            if dtype.hasobject or path.stat().st_size < int(np.prod(shape)) * dtype.itemsize:
+            if dtype.hasobject or path.stat().st_size < file.tell() + int(np.prod(shape)) * dtype.itemsize:
                 raise GraphError(f"{path}: truncated, or holds Python objects: save it with numpy.save again")
             file.seek(0)
             return np.asarray(np.load(file, allow_pickle=False))
-    except (ValueError, KeyError, EOFError) as error:
+    except (GraphError, OSError):
+        raise
+    except Exception as error:  # numpy's header parser raises whatever it likes on hostile bytes
         raise GraphError(f"{path}: not a .npy matrix ({error}): save it with numpy.save") from error

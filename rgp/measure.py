@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgp.engines import Engine
+from rgp.errors import UsageError
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +84,9 @@ def interleave(
     seed: int = 0,
     on_pair: Callable[[], None] = lambda: None,
 ) -> tuple[Floats, Floats]:
-    """Time both in pairs, in random order; milliseconds (pairs,) of each. At least 20 pairs run."""
+    """Time both in pairs, in random order; milliseconds (pairs,) of each. ``seconds`` end it after 20 pairs or more."""
+    if pairs < 1:
+        raise UsageError(f"pairs is {pairs}, give at least 1")
     swapped = np.random.default_rng(seed).random(pairs) < 0.5
     for run in (first, second) * 3:  # warm caches, arenas and clocks
         run()

@@ -50,8 +50,8 @@ def prune(
     classifier is the last convolution or linear layer, so it matters only where that is a convolution.
     ``skip``: shell patterns of layer names to leave dense. ``narrow`` says what happens to a layer with fewer
     channels than the graph has nodes: "refuse" raises PruneError, "dense" leaves it, "fewer" takes the same
-    family and density on the most nodes that fit. Convolutions with groups stay as they are. Nothing is
-    changed if anything is refused.
+    family and density on the most nodes that fit and divide N. Convolutions with groups stay as they are; one
+    that stands in several places is masked in all of them. Nothing is changed if anything is refused.
     """
     graphs = (graph,) if isinstance(graph, Graph) else tuple(graph)
     if not graphs:
@@ -60,8 +60,8 @@ def prune(
         raise UsageError(unknown("choice for narrow", narrow, get_args(Narrow)))
     layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     convs = [(name, m) for name, m in layers if isinstance(m, nn.Conv2d)]
-    if not convs:
-        raise PruneError(f"{type(model).__name__} has no convolution to prune")
+    if not convs or isinstance(model, nn.Conv2d):
+        raise PruneError(f"{type(model).__name__} has no convolution inside to prune: give a network")
     for pattern in skip:
         if not any(fnmatchcase(name, pattern) for name, _ in convs):
             raise UsageError(unknown("layer to skip", pattern, [name for name, _ in convs]))
@@ -80,11 +80,13 @@ def prune(
         decisions.append(LayerDecision(name, conv.in_channels, conv.out_channels, conv.kernel_size, chosen, why))
     if not any(decision.graph for decision in decisions):
         raise PruneError(f"no convolution of {type(model).__name__} was masked: " + str(decisions[-1]))
-    for (name, conv), decision in zip(convs, decisions, strict=True):
+    places = [(name, m) for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, nn.Conv2d)]
+    for (_, conv), decision in zip(convs, decisions, strict=True):
         if decision.graph:
             # numpy's read-only array must not be shared with a tensor that could write to it
-            adjacency = torch.from_numpy(decision.graph.adjacency.copy())
-            model.set_submodule(name, GraphConv2d.of(conv, adjacency))
+            masked = GraphConv2d.of(conv, torch.from_numpy(decision.graph.adjacency.copy()))
+            for place in (name for name, m in places if m is conv):
+                model.set_submodule(place, masked)
     return decisions
 
 
@@ -94,6 +96,8 @@ def _fit(name: str, conv: nn.Conv2d, graph: Graph, narrow: Narrow) -> tuple[Grap
         raise PruneError(f"{name} is masked by a graph already: prune a network once")
     if conv.groups != 1:
         return None, f"has {conv.groups} groups already"
+    if type(conv) is not nn.Conv2d:  # its forward pass may do more, and the mask would drop that in silence
+        raise PruneError(f"{name} is a {type(conv).__name__}, not a plain Conv2d: skip it by name")
     width = min(conv.in_channels, conv.out_channels)
     if width >= graph.nodes:
         return graph, "masked"

@@ -151,7 +151,7 @@ class Mixed(nn.Module):
         return logits
 
 
-@settings(max_examples=16, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=16, suppress_health_check=[HealthCheck.too_slow])
 @given(
     depthwise=st.booleans(),
     concat=st.booleans(),
