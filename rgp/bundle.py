@@ -56,7 +56,7 @@ class Bundle:
         """Read and check the whole bundle; raises BundleError that names the file and what is wrong with it."""
         if not path.is_dir():
             raise BundleError(f"{path}: no such folder: make a bundle with rgp-compile")
-        manifest = _json_object(_read(path / "manifest.json", MAX_MANIFEST_BYTES), path / "manifest.json")
+        manifest = _manifest(path / "manifest.json")
         if manifest.get("format") != FORMAT:
             raise BundleError(f"{path}: its format is {manifest.get('format')!r}, this rgp reads '{FORMAT}'")
         try:
@@ -117,21 +117,27 @@ def refuse_used(path: Path) -> None:
         raise UsageError(f"{path}: exists and is not an empty folder: choose another with -o, or remove it")
 
 
-def _read(path: Path, limit: int) -> bytes:
-    if not path.is_file():  # a pipe would never end
-        raise BundleError(f"{path}: missing: compile again, or copy the whole bundle")
-    if path.stat().st_size > limit:
-        raise BundleError(f"{path}: {path.stat().st_size} bytes, expected at most {limit}")
-    return path.read_bytes()
-
-
 def _checked(folder: Path, file: str, size: int, sha256: str) -> bytes:
     if not re.fullmatch(r"\w[\w.-]*", file, re.ASCII):
         raise BundleError(f"{folder}/manifest.json: {file!r} is no plain file name")
-    data = _read(folder / file, size)
-    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-        raise BundleError(f"{folder / file}: changed since the bundle was written: copy it again, or compile again")
-    return data
+    path = folder / file
+    if _size(path) == size:  # a larger file is not even read
+        data = path.read_bytes()
+        if len(data) == size and hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    raise BundleError(f"{path}: changed since the bundle was written: copy it again, or compile again")
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if _size(path) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: {_size(path)} bytes, a manifest has at most {MAX_MANIFEST_BYTES}: compile again")
+    return _json_object(path.read_bytes(), path)
+
+
+def _size(path: Path) -> int:
+    if not path.is_file():  # a pipe would never end
+        raise BundleError(f"{path}: missing: compile again, or copy the whole bundle")
+    return path.stat().st_size
 
 
 def _json_object(data: bytes, path: Path) -> dict[str, Any]:
