@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from rgp.conv import GraphConv2d
 from rgp.errors import CompileError
+from rgp.normalise import Normalise
 from rgp.preprocess import Preprocess
 
 OPSET = 20
@@ -30,15 +31,12 @@ class ImageNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, preprocess: Preprocess) -> None:
         super().__init__()
+        self.normalise = Normalise(preprocess)
         self.network = network
-        mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", -mean / std)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, H, W, C) uint8 to logits (B, classes)."""
-        pixels = image.to(torch.float32) * self.get_buffer("scale") + self.get_buffer("shift")
-        logits: Tensor = self.network(pixels.permute(0, 3, 1, 2))
+        logits: Tensor = self.network(self.normalise(image))
         return logits
 
 
