@@ -1,1 +1,1 @@
-"""rgp.train."""
+"""`rgp-train`: configuration, data, recipe, loop, tracking."""

@@ -1,0 +1,149 @@
+"""The configuration of `rgp-train`: each setting is declared once, with its type, default, text and range."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentError
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from rgp.errors import UsageError, unknown
+
+
+def setting(default: Any, text: str, within: str = "") -> Any:
+    """Declare a field; ``within`` is the interval its number must lie in, as in "[0, 1)"."""
+    return field(default=default, metadata={"help": text + (f"; in {within}" if within else ""), "within": within})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that decides a training run. A value out of its range raises UsageError."""
+
+    data: str = setting("digits", "data set: digits, imagefolder:PATH (ImageNet too), cifar10:PATH or cifar100:PATH")
+    download: bool = setting(False, "download the data set to its PATH if it is not there (cifar10, cifar100)")
+    image_size: int = setting(224, "side in pixels of the network's input, for imagefolder", "[8, 3584]")
+
+    architecture: str = setting("small_resnet", "the network, by its name in rgp.models")
+    width: int | None = setting(None, "channels of the first stage (small_resnet)", "[1, inf)")
+    blocks: int | None = setting(None, "residual blocks in a stage (small_resnet)", "[1, inf)")
+    pretrained: str | None = setting(None, "checkpoint of the same network whose weights to start from")
+
+    graph: str = setting("dense", "the mask: dense (none), family:N_d as in random:16_4?seed=1, or a .npy file")
+    first_dense: bool = setting(True, "leave the first convolution unmasked")
+    last_dense: bool = setting(True, "leave the last convolution unmasked where it is the classifier")
+    skip: tuple[str, ...] = setting((), "shell patterns of layers to leave unmasked, as in [blocks.0.*]")
+    narrow: Literal["refuse", "dense", "fewer"] = setting(
+        "refuse", "a layer with fewer channels than nodes: refuse it, leave it dense, or take fewer nodes"
+    )
+
+    epochs: int = setting(20, "passes over the training images", "[1, inf)")
+    batch_size: int = setting(64, "images in one step", "[1, inf)")
+    lr: float = setting(0.1, "learning rate at its peak", "(0, inf)")
+    momentum: float = setting(0.9, "momentum of SGD", "[0, 1)")
+    weight_decay: float = setting(5e-4, "L2 penalty on all parameters", "[0, inf)")
+    warmup_epochs: int = setting(0, "epochs over which the learning rate rises; then half a cosine", "[0, inf)")
+    label_smoothing: float = setting(0.0, "share of the target spread over all classes", "[0, 1)")
+    seed: int = setting(
+        0, "decides the first weights, the order of the images and their augmentation", "[0, 4294967296)"
+    )
+
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes the GPU if there is one")
+    amp: Literal["auto", "off", "bf16"] = setting("auto", "bfloat16 autocast; auto uses it on a GPU only")
+    workers: int = setting(0, "processes that decode and augment; 0 does it in this one", "[0, 256)")
+
+    runs: str = setting("runs", "folder of all runs and of results.csv")
+    experiment: str = setting("default", "folder in it; the configuration file's name unless given")
+    name: str = setting("run", "folder in that; a number is added when it exists")
+    resume: str | None = setting(None, "continue the run of this last.pth, or of the newest one (auto)")
+    evaluate: str | None = setting(None, "only evaluate this checkpoint on the held-out images")
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, within = getattr(self, entry.name), entry.metadata["within"]
+            if within and value is not None and not _lies_in(value, within):
+                raise UsageError(f"{entry.name} is {value}: give a number in {within}")
+        if self.warmup_epochs >= self.epochs:
+            raise UsageError(f"warmup_epochs is {self.warmup_epochs}: give fewer than the {self.epochs} epochs")
+        for key in ("experiment", "name"):
+            folder = getattr(self, key)
+            if folder in ("", "..") or Path(folder).name != folder:
+                raise UsageError(f"{key} is '{folder}': give a plain folder name")
+
+
+def _lies_in(value: float, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    return above and below
+
+
+def load(argv: Sequence[str] | None = None) -> TrainConfig:
+    """Read the command line, over the file of ``--config``, over the defaults; UsageError says what is wrong."""
+    parser = ArgumentParser(prog="rgp-train", description=_DESCRIPTION, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config", type=str | None, help="YAML file of the settings below")
+    for entry in fields(TrainConfig):
+        default, text = entry.default, entry.metadata["help"].replace("%", "%%")
+        parser.add_argument(f"--{entry.name}", type=_TYPES[entry.name], default=default, help=text)
+
+    with _as_usage_errors("command line"):
+        path = parser.parse_args(argv).config
+    base = None
+    if path is not None:
+        with _as_usage_errors(path):
+            base = parser.parse_object(_read(Path(path)))
+    with _as_usage_errors("command line"):
+        values = parser.parse_args(argv, namespace=base)
+    return TrainConfig(**{entry.name: values[entry.name] for entry in fields(TrainConfig)})
+
+
+_DESCRIPTION = """Train a network, dense or masked by a regular graph. Settings come from the command line, then
+the file of --config, then the defaults. Results go to runs/EXPERIMENT/NAME/, and a row to runs/results.csv."""
+
+_TYPES: dict[str, Any] = get_type_hints(TrainConfig)
+_EXPECTED: Mapping[Any, str] = {
+    int: "a whole number",
+    int | None: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    str | None: "text",
+    tuple[str, ...]: "a list, as in [a, b]",
+}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file's values as text, to be typed by the settings: YAML would read the graph 64_16 as 6416."""
+    try:
+        values = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506  # it makes only text
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}: give --config a YAML file") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: holds no settings: write lines as in 'epochs: 20'")
+    for key in values:
+        if key not in _TYPES:
+            raise UsageError(f"{path}: {unknown('setting', str(key), _TYPES)}")
+    return {"experiment": path.stem} | values
+
+
+@contextmanager
+def _as_usage_errors(source: str) -> Iterator[None]:
+    """Say the parser's errors in one line that names the key, the value and what is expected."""
+    try:
+        yield
+    except ArgumentError as error:
+        message = str(error)
+        if stray := re.match(r"unrecognized arguments: --([^\s=]+)", message):
+            message = unknown("option", f"--{stray[1]}", [f"--{name}" for name in ("config", *_TYPES)])
+        elif wrong := re.match(r'Parser key "(\w+)".*(?:Got|Given) value: (.*)', message, re.DOTALL):
+            kind = _TYPES[wrong[1]]
+            expected = f"one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else _EXPECTED[kind]
+            message = f"{wrong[1]} is '{wrong[2]}': give {expected}"
+        raise UsageError(f"{source}: {' '.join(message.split())}") from error

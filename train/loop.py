@@ -1,0 +1,157 @@
+"""Training, from a configuration to a run's folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from rgp.cost import Cost, cost
+from rgp.errors import RgpError
+from rgp.train.config import TrainConfig
+from rgp.train.data import load_data
+from rgp.train.evaluation import Metrics, shown
+from rgp.train.learner import Learner
+from rgp.train.randomness import seed_all
+from rgp.train.resume import Position, checkpoint_to_resume, resume, training_state
+from rgp.train.tracking import RunFolder, append_result, check_results
+
+LOOK_EVERY = 10
+"""Steps between looks at the loss: each look makes a GPU wait."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: its folder, the metrics of its last and its best epoch, one image's cost, the seconds."""
+
+    folder: RunFolder
+    last: Metrics
+    best: Metrics
+    cost: Cost
+    seconds: float
+
+
+def train(config: TrainConfig) -> RunResult:
+    """Train, evaluate after each epoch, keep the first, best and last checkpoint, and add a row to the results.
+
+    RgpError if the loss is no longer a number; the last good checkpoint then stays as it is.
+    """
+    began, results = datetime.now(UTC), Path(config.runs) / "results.csv"
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    check_results(results)
+    source = checkpoint_to_resume(config)
+
+    seed_all(config.seed)
+    data = load_data(config)
+    learner = Learner(config, data)
+    spent = cost(learner.network, (data.preprocess.channels, data.preprocess.size, data.preprocess.size))
+    _introduce(console, learner, spent)
+
+    if source:
+        run, position = RunFolder(source.parent.parent), resume(learner, source)
+        console.print(f"{source}: continued after epoch {position.epochs}")
+    else:
+        run, position = RunFolder.create(config), Position()
+        learner.checkpoint({}, training_state(learner, position)).save(run.first)
+
+    length, fresh = len(learner.batches), position.epochs < config.epochs
+    with SummaryWriter(run.logs, purge_step=position.epochs * length) as log, _bar(console) as bar:
+        task = bar.add_task("", now="")
+        for epoch in range(position.epochs, config.epochs):
+            started, total = time.perf_counter(), torch.zeros((), device=learner.device)
+            bar.reset(task, total=length, description=f"epoch {epoch + 1}/{config.epochs}")
+
+            for done, step in enumerate(learner.steps(epoch), start=1):
+                total += step.loss
+                if done % LOOK_EVERY == 0 or done == length:
+                    loss = _finite(total.item() / done, epoch, config, run)
+                    speed = done * step.images / (time.perf_counter() - started)
+                    now = f"loss {loss:.4f}, lr {step.rate:.4f}, {speed:.0f} images/s"
+                    bar.update(task, completed=done, now=now)
+                    log.add_scalar("train/loss", step.loss, step.number)
+                    log.add_scalar("train/lr", step.rate, step.number)
+
+            metrics = learner.evaluate()
+            _finite(metrics["loss"], epoch, config, run)
+            for name, value in metrics.items():
+                log.add_scalar(f"val/{name}", value, step.number)
+            better = metrics["top1"] > position.best.get("top1", -1)
+            position = Position(
+                epochs=epoch + 1,
+                last=metrics,
+                best=metrics if better else position.best,
+                seconds=position.seconds + time.perf_counter() - started,
+            )
+            if better:  # before the last: a run cut off between the two repeats the epoch and writes both again
+                learner.checkpoint(metrics, {}).save(run.best)
+            learner.checkpoint(metrics, training_state(learner, position)).save(run.last)
+            console.print(f"epoch {epoch + 1}/{config.epochs}: {now}, {shown(metrics)}")
+
+    result = RunResult(run, position.last, position.best, spent, position.seconds)
+    if fresh:
+        append_result(results, _row(began, config, learner, result))
+    console.print(f"best {shown(result.best)}; last {shown(result.last)}; {result.seconds:.0f} s; {run.path}")
+    return result
+
+
+def _introduce(console: Console, learner: Learner, spent: Cost) -> None:
+    config, data, preprocess = learner.config, learner.data, learner.data.preprocess
+    size = f"{preprocess.channels} x {preprocess.size} x {preprocess.size}"
+    console.print(f"{config.data}: {len(data.train)} + {len(data.val)} images {size}, {len(data.labels)} classes")
+    for decision in learner.decisions:
+        console.print(f"  {decision}")
+    console.print(
+        f"{config.architecture}, graph {config.graph}, on {learner.device}: "
+        f"{spent.macs / 1e6:.1f} of {spent.dense_macs / 1e6:.1f} MMAC ({spent.macs / spent.dense_macs:.1%}), "
+        f"{spent.parameters / 1e6:.3f} of {spent.dense_parameters / 1e6:.3f} M parameters "
+        f"({spent.parameters / spent.dense_parameters:.1%})"
+    )
+
+
+def _bar(console: Console) -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
+    text = TextColumn("{task.description}")
+    return Progress(text, *columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _finite(loss: float, epoch: int, config: TrainConfig, run: RunFolder) -> float:
+    if not math.isfinite(loss):
+        good = run.last if run.last.exists() else run.first
+        raise RgpError(
+            f"the loss is {loss} in epoch {epoch + 1}: lower lr ({config.lr}) or raise warmup_epochs "
+            f"({config.warmup_epochs}); the last good checkpoint is {good}"
+        )
+    return loss
+
+
+def _row(began: datetime, config: TrainConfig, learner: Learner, result: RunResult) -> dict[str, object]:
+    """The run's row in results.csv; percentages to two digits."""
+    tops = {
+        f"{name}_{which}": f"{metrics[name]:.2f}"
+        for which, metrics in (("last", result.last), ("best", result.best))
+        for name in ("top1", "top5")
+        if name in metrics
+    }
+    return tops | {
+        "time": began.isoformat(timespec="seconds"),
+        "config": config.experiment,
+        "name": result.folder.path.name,
+        "architecture": config.architecture,
+        "graph": config.graph,
+        "data": config.data,
+        "seed": config.seed,
+        "epochs": config.epochs,
+        "macs": result.cost.macs,
+        "dense_macs": result.cost.dense_macs,
+        "parameters": result.cost.parameters,
+        "dense_parameters": result.cost.dense_parameters,
+        "seconds": f"{result.seconds:.1f}",
+        "device": learner.device.type,
+    }

@@ -1,0 +1,51 @@
+"""The network that a configuration describes, with its graph in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from rgp.checkpoint import Checkpoint
+from rgp.errors import CheckpointError
+from rgp.families import parse
+from rgp.models.registry import build
+from rgp.prune import LayerDecision, prune
+from rgp.train.config import TrainConfig
+from rgp.train.dataset import ImageData
+
+
+def builder_options(config: TrainConfig, data: ImageData) -> dict[str, int]:
+    """What ``rgp.models`` needs beside the architecture's name; a checkpoint keeps it."""
+    options = {"num_classes": len(data.labels), "in_channels": data.preprocess.channels}
+    chosen = {"width": config.width, "blocks": config.blocks}
+    return options | {name: value for name, value in chosen.items() if value is not None}
+
+
+def build_network(config: TrainConfig, data: ImageData) -> tuple[nn.Module, list[LayerDecision]]:
+    """Fresh weights, or ``pretrained`` ones, under the graph's mask; and what became of each convolution."""
+    network = build(config.architecture, **builder_options(config, data))
+    if config.pretrained is not None:
+        _start_from(Path(config.pretrained), network)
+    if config.graph == "dense":
+        return network, []
+    decisions = prune(
+        network,
+        parse(config.graph),
+        first_dense=config.first_dense,
+        last_dense=config.last_dense,
+        skip=config.skip,
+        narrow=config.narrow,
+    )
+    return network, decisions
+
+
+def _start_from(path: Path, network: nn.Module) -> None:
+    """Copy a checkpoint's weights; its own masks are left behind, the weights under them are zero."""
+    checkpoint = Checkpoint.load(path)
+    weights = {key: value for key, value in checkpoint.state.items() if not key.endswith(".adjacency")}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: holds another network ({checkpoint.architecture}): {reason:.300}") from error

@@ -1,0 +1,85 @@
+"""Continue a run where its last checkpoint stands, bit for bit on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgp.checkpoint import Checkpoint
+from rgp.errors import CheckpointError, UsageError
+from rgp.train.config import TrainConfig
+from rgp.train.evaluation import Metrics
+from rgp.train.learner import Learner
+from rgp.train.randomness import random_state, set_random_state
+from rgp.train.tracking import RunFolder
+
+MAY_CHANGE = {"download", "device", "workers", "runs", "experiment", "name", "resume", "evaluate"}
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come: finished epochs, their metrics, and the seconds they took."""
+
+    epochs: int = 0
+    last: Metrics = field(default_factory=dict)
+    best: Metrics = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def checkpoint_to_resume(config: TrainConfig) -> Path | None:
+    """The checkpoint that ``config.resume`` means; None for a new run."""
+    if config.resume == "auto":
+        newest = RunFolder.newest(config)
+        return newest.last if newest else None
+    if config.resume is None:
+        return None
+    path = Path(config.resume)
+    if path.parent.name != "checkpoints":
+        raise UsageError(
+            f"resume is '{path}': a run continues in its own folder: give runs/<config>/<name>/checkpoints/last.pth"
+        )
+    return path
+
+
+def training_state(learner: Learner, position: Position) -> dict[str, Any]:
+    """What a checkpoint keeps for ``resume`` beside the weights: plain values and tensors."""
+    return {
+        "config": asdict(learner.config),
+        "position": asdict(position),
+        "optimiser": learner.optimiser.state_dict(),
+        "random": random_state(learner.device),
+    }
+
+
+def resume(learner: Learner, path: Path) -> Position:
+    """Load weights, optimiser and generators into ``learner``; UsageError names a setting that differs."""
+    checkpoint = Checkpoint.load(path)
+    if not checkpoint.training:
+        raise UsageError(f"{path}: has no training state: resume from the last.pth beside it")
+    try:
+        position = Position(**checkpoint.training["position"])
+        _check_same_run(learner, checkpoint, path)
+        learner.network.load_state_dict(checkpoint.state)
+        learner.optimiser.load_state_dict(checkpoint.training["optimiser"])
+        set_random_state(checkpoint.training["random"], learner.device)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CheckpointError(
+            f"{path}: its training state is damaged, or of another version ({reason:.200})"
+        ) from error
+    return position
+
+
+def _check_same_run(learner: Learner, checkpoint: Checkpoint, path: Path) -> None:
+    theirs = checkpoint.training["config"]
+    for key, ours in asdict(learner.config).items():
+        if key not in MAY_CHANGE and theirs[key] != ours:
+            raise UsageError(f"{path}: its run has {key} {theirs[key]!r}, not {ours!r}: start a new run to change it")
+    if checkpoint.labels != learner.data.labels:
+        raise UsageError(f"{path}: its run has other classes: the images of {learner.config.data} have changed")
+    for layer, adjacency in checkpoint.masks.items():
+        if not torch.equal(adjacency, learner.network.get_buffer(f"{layer}.adjacency").cpu()):
+            raise UsageError(f"{path}: its run has another graph in {layer}: {learner.config.graph} has changed")

@@ -1,0 +1,110 @@
+"""What a run leaves behind: its folder, and its row in the table of all runs.
+
+::
+
+    runs/results.csv                    a row for each finished run
+    runs/<experiment>/<name>/
+        config.yaml                     every setting, as it was resolved
+        checkpoints/first.pth           before the first step
+        checkpoints/best.pth            the epoch with the highest top-1 on the held-out images
+        checkpoints/last.pth            the last finished epoch, with all that --resume needs
+        logs/                           for TensorBoard
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from rgp.errors import UsageError
+from rgp.files import written_whole
+from rgp.train.config import TrainConfig
+
+COLUMNS = (
+    *("time", "config", "name", "architecture", "graph", "data", "seed", "epochs"),
+    *("top1_last", "top1_best", "top5_last", "top5_best"),
+    *("macs", "dense_macs", "parameters", "dense_parameters", "seconds", "device"),
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def first(self) -> Path:
+        """The checkpoint from before the first step."""
+        return self.path / "checkpoints" / "first.pth"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.path / "checkpoints" / "best.pth"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last finished epoch."""
+        return self.path / "checkpoints" / "last.pth"
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's folder."""
+        return self.path / "logs"
+
+    @classmethod
+    def create(cls, config: TrainConfig) -> RunFolder:
+        """Make a new folder; where the name is taken the first free one of NAME-1, NAME-2, ..."""
+        experiment = Path(config.runs) / config.experiment
+        experiment.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count():
+            path = experiment / (f"{config.name}-{number}" if number else config.name)
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            with written_whole(path / "config.yaml") as file:
+                file.write(yaml.safe_dump(asdict(config), sort_keys=False).encode())
+            break
+        return cls(path)
+
+    @classmethod
+    def newest(cls, config: TrainConfig) -> RunFolder | None:
+        """The folder of this configuration and name with the highest number that has a last checkpoint."""
+        numbered = re.compile(re.escape(config.name) + r"(?:-(\d+))?")
+        found: dict[int, RunFolder] = {}
+        for path in (Path(config.runs) / config.experiment).glob("*"):
+            if (match := numbered.fullmatch(path.name)) and cls(path).last.exists():
+                found[int(match[1] or 0)] = cls(path)
+        return found[max(found)] if found else None
+
+
+def check_results(path: Path) -> None:
+    """Refuse a table with other columns, before a run is spent on it."""
+    if path.exists():
+        header = path.read_text().partition("\n")[0].strip()
+        if header and header != ",".join(COLUMNS):
+            raise UsageError(f"{path}: its columns are not those of this rgp: move it away, or choose another --runs")
+
+
+def append_result(path: Path, row: Mapping[str, object]) -> None:
+    """Add a row; the header comes first in a new file. Safe with several runs at once, and after a torn line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", newline="") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        before = file.read()
+        if before and not before.endswith("\n"):
+            file.write("\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if not before.strip():
+            writer.writeheader()
+        writer.writerow(row)
