@@ -11,27 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rgp.errors import RgpError
 from rgp.preprocess import Preprocess
 from rgp.train.dataset import ImageData, Images
-
-
-class Normalise(nn.Module):
-    """(B, H, W, C) uint8 to (B, C, H, W) float32: (pixel / 255 - mean) / std, in the arithmetic of the export."""
-
-    def __init__(self, preprocess: Preprocess) -> None:
-        super().__init__()
-        mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", -mean / std)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, H, W, C) uint8 to (B, C, H, W) float32."""
-        pixels = images.to(torch.float32) * self.get_buffer("scale") + self.get_buffer("shift")
-        return pixels.permute(0, 3, 1, 2)
 
 
 class TrainingBatches:

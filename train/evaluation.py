@@ -12,7 +12,8 @@ from torch import nn
 from rgp.checkpoint import Checkpoint
 from rgp.errors import CheckpointError
 from rgp.models.registry import restore
-from rgp.train.batches import EvaluationBatches, Normalise
+from rgp.normalise import Normalise
+from rgp.train.batches import EvaluationBatches
 from rgp.train.config import TrainConfig
 from rgp.train.data import load_data
 from rgp.train.device import autocast, choose_device

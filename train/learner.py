@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rgp.checkpoint import Checkpoint
-from rgp.train.batches import EvaluationBatches, Normalise, TrainingBatches
+from rgp.normalise import Normalise
+from rgp.train.batches import EvaluationBatches, TrainingBatches
 from rgp.train.config import TrainConfig
 from rgp.train.dataset import ImageData
 from rgp.train.device import autocast, choose_device

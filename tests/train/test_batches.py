@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from rgp.compile.export import ImageNetwork
 from rgp.errors import ImageError
+from rgp.normalise import Normalise
 from rgp.preprocess import Preprocess
-from rgp.train.batches import EvaluationBatches, Normalise, TrainingBatches
+from rgp.train.batches import EvaluationBatches, TrainingBatches
 from rgp.train.config import TrainConfig
 from rgp.train.data import load_data
 from rgp.train.dataset import ImageData

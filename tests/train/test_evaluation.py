@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rgp.normalise import Normalise
 from rgp.preprocess import Preprocess
-from rgp.train.batches import EvaluationBatches, Normalise
+from rgp.train.batches import EvaluationBatches
 from rgp.train.digits import Scans
 from rgp.train.evaluation import Metrics, evaluate, shown
 
