@@ -57,7 +57,7 @@ def build(architecture: str, **options: int) -> nn.Module:
         raise UsageError(unknown("architecture", architecture, NETWORKS))
     try:
         model = NETWORKS[architecture](**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"architecture {architecture} with options {options}: {error}") from error
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -67,19 +67,19 @@ def build(architecture: str, **options: int) -> nn.Module:
 
 def restore(checkpoint: Checkpoint) -> nn.Module:
     """Rebuild a checkpoint's network, masks included, in evaluation mode; every key must fit."""
+    weights = {key: value.clone() for key, value in checkpoint.state.items() if not key.endswith(".adjacency")}
     try:
-        model = build(checkpoint.architecture, **checkpoint.options)
+        if (classes := checkpoint.options.get("num_classes")) != len(checkpoint.labels):
+            raise CheckpointError(f"it has {classes} classes and {len(checkpoint.labels)} labels")
+        with torch.device("meta"):  # no memory for weights that will be replaced, nor for a hostile width
+            model = build(checkpoint.architecture, **checkpoint.options)
+        model.load_state_dict(weights, assign=True)
         for layer, adjacency in checkpoint.masks.items():
             conv = model.get_submodule(layer)
             if not isinstance(conv, nn.Conv2d):
                 raise CheckpointError(f"'{layer}' has a mask but is {type(conv).__name__}, not a convolution")
             model.set_submodule(layer, GraphConv2d.of(conv, adjacency))
-        model.load_state_dict(checkpoint.state)
     except (RuntimeError, AttributeError, TypeError, RgpError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"the checkpoint does not fit its own architecture: {reason:.300}") from error
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, GraphConv2d):
-                module.zero_pruned_()
-    return model.eval()
+    return model.float().eval()

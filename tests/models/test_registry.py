@@ -139,7 +139,8 @@ MASK = torch.ones(4, 4, dtype=torch.bool)
     ("changes", "said"),
     [
         ({"architecture": "small_resnt"}, "did you mean 'small_resnet'"),
-        ({"options": {"num_classes": 4, "width": 16, "blocks": 2}}, "fc"),
+        ({"options": {"num_classes": 4, "width": 16, "blocks": 2}}, "4 classes and 3 labels"),
+        ({"options": {"num_classes": 4, "width": 16, "blocks": 2}, "labels": ("a", "b", "c", "d")}, "fc"),
         ({"options": {"num_classes": 3, "width": 8, "blocks": 2}}, "stem.0.weight"),
         ({"options": {"num_classes": 3, "width": 16, "blocks": 1}}, "blocks.3"),
         ({"options": {"num_classes": 3, "width": -16, "blocks": 2}}, "negative dimension -16"),
