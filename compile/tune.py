@@ -6,8 +6,9 @@ that ONNX Runtime's layout changes at the ends fall on both sides alike. Equal s
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -19,7 +20,9 @@ from rgp.compile.nodes import initializer
 from rgp.compile.rewrite import lower, register_constants
 from rgp.compile.structure import Channels
 from rgp.engines.ort import session
-from rgp.measure import interleave, median_ci95
+from rgp.measure import Run, interleave, median_ci95
+
+BUILDS = 4
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,15 @@ class Tuner:
 
     def _measure(self, conv: Conv, choice: Choice, wiring: Wiring) -> Timing:
         ins, outs = (tuple(range(count)) for count in conv.channels)
-        first = session(_probe(conv, Choice.dense(conv), Wiring(ins, ins, outs, outs)), threads=self.threads)
-        second = session(_probe(conv, choice, wiring), threads=self.threads)
+        plain = _probe(conv, Choice.dense(conv), Wiring(ins, ins, outs, outs))
+        lowered = _probe(conv, choice, wiring)
         image = np.random.default_rng(0).random((1, *_image_shape(conv)), np.float32)
-        dense_ms, ms = interleave(
-            lambda: first.run(None, {"x": image}),
-            lambda: second.run(None, {"x": image}),
-            pairs=self.pairs,
-            seconds=self.seconds,
+
+        def running(model: bytes) -> Callable[[], Run]:
+            return lambda: partial(session(model, threads=self.threads).run, None, {"x": image})
+
+        dense_ms, ms, build = interleave(
+            running(plain), running(lowered), pairs=self.pairs, seconds=self.seconds, builds=BUILDS
         )
         ratio = dense_ms / ms
         return Timing(
@@ -88,7 +92,7 @@ class Tuner:
             float(np.median(dense_ms)),
             float(np.median(ms)),
             float(np.median(ratio)),
-            median_ci95(ratio),
+            median_ci95(ratio, build),
         )
 
 

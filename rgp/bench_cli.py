@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def _main(argv: Sequence[str] | None) -> None:
     from rgp.measure import compare
 
     bundle = Bundle.open(arguments.bundle)
-    dense = OrtEngine(bundle.files["dense.onnx"], threads=arguments.threads)
-    compiled = OrtEngine(bundle.files["compiled.onnx"], threads=arguments.threads)
+    dense, compiled = (
+        partial(OrtEngine, bundle.files[file], threads=arguments.threads) for file in ("dense.onnx", "compiled.onnx")
+    )
     side = bundle.preprocess.size
     rng = np.random.default_rng(0)
     latency = []
@@ -60,7 +62,7 @@ def _main(argv: Sequence[str] | None) -> None:
                 on_pair=lambda task=task: progress.advance(task),  # type: ignore[misc]
             )
             latency.append(comparison.to_dict())
-    where = {**environment(), **compiled.describe()}
+    where = {**environment(), **compiled().describe()}
     if arguments.json:
         print(json.dumps({"name": bundle.name, "sha256": bundle.sha256, "environment": where, "latency": latency}))
         return

@@ -1,17 +1,22 @@
 """Two engines, the same inputs, interleaved: the only way that a ratio on a shared machine means something.
 
 Each pair runs both engines back to back in random order (AB or BA); the speed-up is the median of the
-per-pair ratios, its interval a bootstrap over pairs. Engines must not spin (see ``rgp.engines.ort``): a
-spinning engine slows the other one down.
+per-pair ratios. Engines must not spin (see ``rgp.engines.ort``): a spinning engine slows the other one down.
+
+Both engines are built anew several times, because where the system puts a session's threads and memory decides
+much of its speed: on a busy machine, a network against itself measured 0.7x to 1.35x from build to build, each
+with an interval of a few percent over its own pairs. The interval is a bootstrap over builds, then pairs.
 """
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +25,35 @@ from rgp.engines import Engine
 from rgp.errors import UsageError
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
+
+
+Run = Callable[[], object]
+
+BUILDS = 8
+"""How often both engines are built anew in one measurement."""
+LEAST_PAIRS = 3
+"""Pairs that run for each build, however little time is left."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Milliseconds of each pair, (pairs,) each, at one batch size."""
+    """Milliseconds of each pair at one batch size, (pairs,) each, and which build of the engines ran it."""
 
     batch: int
     dense_ms: Floats
     compiled_ms: Floats
+    build: NDArray[np.int64]
 
     @property
     def speedup(self) -> float:
         """Median over pairs of dense / compiled."""
         return float(np.median(self.dense_ms / self.compiled_ms))
 
+    @cached_property
     def speedup_ci95(self) -> tuple[float, float]:
-        """Bootstrap 95% interval of the median ratio (2,000 resamples of the pairs, seeded)."""
-        return median_ci95(self.dense_ms / self.compiled_ms)
+        """Bootstrap 95% interval of the median ratio."""
+        return median_ci95(self.dense_ms / self.compiled_ms, self.build)
 
     def to_dict(self) -> dict[str, Any]:
         """The form that ``report.json`` has."""
@@ -48,77 +64,99 @@ class Comparison:
             "dense_ms_p90": float(np.quantile(self.dense_ms, 0.9)),
             "compiled_ms_p90": float(np.quantile(self.compiled_ms, 0.9)),
             "speedup": self.speedup,
-            "speedup_ci95": list(self.speedup_ci95()),
+            "speedup_ci95": list(self.speedup_ci95),
             "pairs": len(self.dense_ms),
+            "builds": len(np.unique(self.build)),
         }
 
 
 def compare(
-    dense: Engine,
-    compiled: Engine,
+    dense: Callable[[], Engine],
+    compiled: Callable[[], Engine],
     images: NDArray[np.uint8],
     *,
-    pairs: int = 100,
+    pairs: int = 200,
     seconds: float = 10.0,
     seed: int = 0,
     on_pair: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Run ``pairs`` pairs (fewer if ``seconds`` run out, at least 20) on ``images`` (B, H, W, C) uint8."""
-    dense_ms, compiled_ms = interleave(
-        lambda: dense.run(images),
-        lambda: compiled.run(images),
-        pairs=pairs,
-        seconds=seconds,
-        seed=seed,
-        on_pair=on_pair,
-    )
-    return Comparison(len(images), dense_ms, compiled_ms)
+    """Build both engines BUILDS times and run ``pairs`` pairs in all on ``images`` (B, H, W, C) uint8.
+
+    Fewer pairs run if ``seconds`` run out, but at least LEAST_PAIRS for each build.
+    """
+
+    def running(build: Callable[[], Engine]) -> Callable[[], Run]:
+        return lambda: partial(build().run, images)
+
+    times = interleave(running(dense), running(compiled), pairs=pairs, seconds=seconds, seed=seed, on_pair=on_pair)
+    return Comparison(len(images), *times)
 
 
 def interleave(
-    first: Callable[[], object],
-    second: Callable[[], object],
+    first: Callable[[], Run],
+    second: Callable[[], Run],
     *,
     pairs: int,
     seconds: float,
+    builds: int = BUILDS,
     seed: int = 0,
     on_pair: Callable[[], None] = lambda: None,
-) -> tuple[Floats, Floats]:
-    """Time both in pairs, in random order; milliseconds (pairs,) of each. ``seconds`` end it after 20 pairs or more."""
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Build both ``builds`` times, time them in pairs, in random order.
+
+    Gives milliseconds of the first and the second, and the number of their build, (pairs,) each.
+    """
     if pairs < 1:
         raise UsageError(f"pairs is {pairs}, give at least 1")
-    swapped = np.random.default_rng(seed).random(pairs) < 0.5
-    for run in (first, second) * 3:  # warm caches, arenas and clocks
-        run()
+    rng = np.random.default_rng(seed)
     times: list[tuple[float, float]] = []
-    deadline = time.perf_counter() + seconds
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for swap in swapped:
-            if swap:
-                b, a = _milliseconds(second), _milliseconds(first)
-            else:
-                a, b = _milliseconds(first), _milliseconds(second)
-            times.append((a, b))
-            on_pair()
-            if len(times) >= 20 and time.perf_counter() > deadline:
-                break
-    finally:
-        if collecting:
-            gc.enable()
+    build_of: list[int] = []
+    for build, share in enumerate(np.array_split(np.arange(pairs), min(builds, pairs))):
+        runs = {name: make() for name, make in _shuffled(rng, {0: first, 1: second})}
+        for run in (runs[0], runs[1]) * 3:  # warm caches, arenas and clocks
+            run()
+        deadline = time.perf_counter() + seconds / builds
+        with _no_garbage_collection():
+            for done in range(len(share)):
+                if done >= LEAST_PAIRS and time.perf_counter() > deadline:
+                    break
+                took = {name: _milliseconds(run) for name, run in _shuffled(rng, runs)}
+                times.append((took[0], took[1]))
+                build_of.append(build)
+                on_pair()
     first_ms, second_ms = np.array(times).T
-    return first_ms, second_ms
+    return first_ms, second_ms, np.array(build_of)
 
 
-def median_ci95(values: Floats, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap 95% interval of the median of ``values`` (n,)."""
-    picks = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
+def median_ci95(values: Floats, build: NDArray[np.int64], resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap 95% interval of the median of ``values`` (n,): builds are drawn first, then their values."""
+    rng = np.random.default_rng(seed)
+    groups = [values[build == number] for number in np.unique(build)]
+    medians = []
+    for _ in range(resamples):
+        drawn = [groups[pick] for pick in rng.integers(len(groups), size=len(groups))]
+        medians.append(np.median(np.concatenate([group[rng.integers(len(group), size=len(group))] for group in drawn])))
+    low, high = np.quantile(medians, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _milliseconds(run: Callable[[], object]) -> float:
+def _shuffled(rng: np.random.Generator, pair: Mapping[int, T]) -> list[tuple[int, T]]:
+    items = list(pair.items())
+    return items if rng.random() < 0.5 else items[::-1]
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _milliseconds(run: Run) -> float:
     start = time.perf_counter_ns()
     run()
     return (time.perf_counter_ns() - start) / 1e6

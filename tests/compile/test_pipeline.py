@@ -36,7 +36,7 @@ def always(speedup: float) -> Callable[..., Timing]:
 
 def measured(ratio: float) -> Callable[..., Comparison]:
     def compare(dense: object, compiled: object, images: np.ndarray, **_: object) -> Comparison:
-        return Comparison(len(images), np.full(20, ratio), np.ones(20))
+        return Comparison(len(images), np.full(20, ratio), np.ones(20), np.arange(20) % 4)
 
     return compare
 
@@ -68,7 +68,7 @@ def test_the_report_has_what_it_promises(
     assert [row["batch"] for row in report["latency"]] == [1, 2]
     assert report["latency"][0].keys() == {
         *("batch", "dense_ms_p50", "compiled_ms_p50", "dense_ms_p90", "compiled_ms_p90"),
-        *("speedup", "speedup_ci95", "pairs"),
+        *("speedup", "speedup_ci95", "pairs", "builds"),
     }
     layers = {layer["name"]: layer for layer in report["layers"]}
     assert layers["stem.0"]["lowering"] == "dense"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,6 +56,16 @@ class Bench:
         monkeypatch.setattr(measure, "time", self.clock)
         self.dense = FakeEngine("dense", 6, self.clock, self.calls)
         self.compiled = FakeEngine("compiled", 2, self.clock, self.calls)
+        self.built: list[str] = []
+
+    @property
+    def builders(self) -> tuple[Callable[[], FakeEngine], Callable[[], FakeEngine]]:
+        """What makes each engine; writes down that it did."""
+        return lambda: self.build(self.dense), lambda: self.build(self.compiled)
+
+    def build(self, engine: FakeEngine) -> FakeEngine:
+        self.built.append(engine.name)
+        return engine
 
 
 @pytest.fixture
@@ -63,57 +74,72 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def test_each_pair_times_both_engines_and_the_ratio_is_theirs(bench: Bench) -> None:
-    result = compare(bench.dense, bench.compiled, IMAGES, pairs=30)
+    result = compare(*bench.builders, IMAGES, pairs=30)
     assert result.batch == 3
     assert result.dense_ms.tolist() == [6.0] * 30
     assert result.compiled_ms.tolist() == [2.0] * 30
     assert result.speedup == 3.0
-    assert result.speedup_ci95() == (3.0, 3.0)
+    assert result.speedup_ci95 == (3.0, 3.0)
 
 
-def test_warming_up_runs_both_and_is_not_timed(bench: Bench) -> None:
-    compare(bench.dense, bench.compiled, IMAGES, pairs=5)
-    assert bench.calls[:6] == ["dense", "compiled"] * 3
-    assert len(bench.calls) == 6 + 2 * 5
+def test_both_engines_are_built_anew_eight_times_in_random_order(bench: Bench) -> None:
+    result = compare(*bench.builders, IMAGES, pairs=100)
+    orders = set(zip(bench.built[::2], bench.built[1::2], strict=True))
+    assert len(bench.built) == 16
+    assert orders == {("dense", "compiled"), ("compiled", "dense")}
+    assert np.bincount(result.build).tolist() == [13] * 4 + [12] * 4
+    assert result.to_dict()["builds"] == 8
+
+
+def test_warming_up_runs_both_after_each_build_and_is_not_timed(bench: Bench) -> None:
+    compare(*bench.builders, IMAGES, pairs=16)
+    for build in range(8):
+        calls = bench.calls[build * 10 : (build + 1) * 10]
+        assert calls[:6] == ["dense", "compiled"] * 3
+        assert sorted(calls[6:]) == ["compiled"] * 2 + ["dense"] * 2
+    assert len(bench.calls) == 80
 
 
 def test_the_order_within_a_pair_is_random_by_the_seed(bench: Bench) -> None:
     orders = []
     for seed in (0, 0, 1):
         bench.calls.clear()
-        compare(bench.dense, bench.compiled, IMAGES, pairs=100, seed=seed)
-        pairs = list(zip(bench.calls[6::2], bench.calls[7::2], strict=True))
+        compare(*bench.builders, IMAGES, pairs=8 * 13, seed=seed)
+        calls = [call for build in range(8) for call in bench.calls[build * 32 : (build + 1) * 32][6:]]
+        pairs = list(zip(calls[::2], calls[1::2], strict=True))
         assert set(pairs) == {("dense", "compiled"), ("compiled", "dense")}
         orders.append(pairs)
     assert orders[0] == orders[1] != orders[2]
-    assert 30 <= orders[0].count(("dense", "compiled")) <= 70
+    assert 30 <= orders[0].count(("dense", "compiled")) <= 74
 
 
 @pytest.mark.parametrize(
     ("seconds", "pairs", "expected"),
     [
-        (0.0, 100, 20),  # at least 20
+        (0.0, 100, 8 * 3),  # at least three for each build
         (0.0, 7, 7),  # unless fewer were asked for
-        (0.2, 100, 26),  # 8 ms a pair: the 26th is the first to end after 200 ms
+        (0.328, 100, 8 * 6),  # 8 ms a pair, 41 ms a build: the sixth is the first to end after that
         (10.0, 100, 100),
     ],
 )
-def test_time_ends_the_pairs_but_not_before_the_twentieth(
+def test_time_ends_the_pairs_but_not_before_three_for_each_build(
     bench: Bench, seconds: float, pairs: int, expected: int
 ) -> None:
-    assert len(compare(bench.dense, bench.compiled, IMAGES, pairs=pairs, seconds=seconds).dense_ms) == expected
+    assert len(compare(*bench.builders, IMAGES, pairs=pairs, seconds=seconds).dense_ms) == expected
 
 
 def test_progress_is_told_once_a_pair(bench: Bench) -> None:
     told: list[int] = []
-    compare(bench.dense, bench.compiled, IMAGES, pairs=12, on_pair=lambda: told.append(len(bench.calls)))
-    assert told == [6 + 2 * pair for pair in range(1, 13)]
+    compare(*bench.builders, IMAGES, pairs=12, on_pair=lambda: told.append(len(bench.calls)))
+    assert len(told) == 12
+    assert all(count % 2 == 0 for count in told)
+    assert told == sorted(set(told))
 
 
 def test_the_garbage_collector_rests_and_is_woken_again(bench: Bench) -> None:
     states: list[bool] = []
     assert gc.isenabled()
-    compare(bench.dense, bench.compiled, IMAGES, pairs=2, on_pair=lambda: states.append(gc.isenabled()))
+    compare(*bench.builders, IMAGES, pairs=2, on_pair=lambda: states.append(gc.isenabled()))
     assert states == [False, False]
     assert gc.isenabled()
 
@@ -121,19 +147,19 @@ def test_the_garbage_collector_rests_and_is_woken_again(bench: Bench) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(bench.dense, bench.compiled, IMAGES, on_pair=fail)
+        compare(*bench.builders, IMAGES, on_pair=fail)
     assert gc.isenabled()
 
 
 @pytest.mark.parametrize("pairs", [0, -1])
 def test_no_pairs_at_all_is_a_usage_error(bench: Bench, pairs: int) -> None:
     with pytest.raises(UsageError, match=f"pairs is {pairs}, give at least 1"):
-        compare(bench.dense, bench.compiled, IMAGES, pairs=pairs)
+        compare(*bench.builders, IMAGES, pairs=pairs)
 
 
 def test_the_speed_up_is_the_median_of_ratios_and_not_the_ratio_of_medians() -> None:
     # a machine that halves its clock for two of five pairs
-    result = Comparison(1, np.array([6.0, 6, 6, 12, 12]), np.array([3.0, 2, 2, 4, 6]))
+    result = Comparison(1, np.array([6.0, 6, 6, 12, 12]), np.array([3.0, 2, 2, 4, 6]), np.array([0, 0, 1, 1, 1]))
     assert result.speedup == 3.0
     values = result.to_dict()
     assert json.loads(json.dumps(values)) == values
@@ -146,28 +172,38 @@ def test_the_speed_up_is_the_median_of_ratios_and_not_the_ratio_of_medians() -> 
         "speedup",
         "speedup_ci95",
         "pairs",
+        "builds",
     ]
     assert (values["dense_ms_p50"], values["compiled_ms_p50"], values["pairs"]) == (6.0, 3.0, 5)
     assert (values["dense_ms_p90"], values["compiled_ms_p90"]) == pytest.approx((12.0, 5.2))
 
 
-@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=60))
-def test_the_interval_holds_the_median_and_lies_within_the_values(values: list[float]) -> None:
-    low, high = median_ci95(np.array(values), resamples=200)
-    assert min(values) <= low <= np.median(values) <= high <= max(values)
-    assert median_ci95(np.array(values), resamples=200) == (low, high)
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=60), st.integers(1, 8))
+def test_the_interval_holds_the_median_and_lies_within_the_values(values: list[float], builds: int) -> None:
+    build = np.arange(len(values)) % builds
+    low, high = median_ci95(np.array(values), build, resamples=100)
+    assert min(values) <= low <= high <= max(values)
+    assert median_ci95(np.array(values), build, resamples=100) == (low, high)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(200):
-        low, high = median_ci95(rng.lognormal(np.log(2), 0.3, size=50), resamples=400)
+def coverage(between_builds: float) -> float:
+    """How often the interval holds the true ratio 2, where each build has a luck of its own."""
+    rng, trials, covered = np.random.default_rng(0), 200, 0
+    build = np.repeat(np.arange(8), 25)
+    for _ in range(trials):
+        luck = rng.normal(0, between_builds, size=8)[build]
+        low, high = median_ci95(np.exp(np.log(2) + luck + rng.normal(0, 0.05, size=200)), build, resamples=200)
         covered += low <= 2 <= high
-    assert 180 <= covered <= 198
+    return covered / trials
 
 
-def test_more_pairs_make_a_narrower_interval() -> None:
-    values = np.random.default_rng(0).lognormal(0, 0.3, size=1000)
-    widths = [np.subtract(*median_ci95(values[:count])[::-1]) for count in (20, 100, 1000)]
-    assert widths[0] > widths[1] > widths[2]
+@pytest.mark.parametrize("between_builds", [0.0, 0.05, 0.25])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(between_builds: float) -> None:
+    assert coverage(between_builds) >= 0.85
+
+
+def test_builds_that_differ_make_a_wider_interval_than_pairs_that_do() -> None:
+    values = np.repeat([0.8, 0.9, 1.1, 1.2], 25)
+    low, high = median_ci95(values, np.repeat(np.arange(4), 25))
+    mixed_low, mixed_high = median_ci95(values, np.tile(np.arange(4), 25))
+    assert high - low > 1.5 * (mixed_high - mixed_low)
