@@ -61,7 +61,8 @@ def demo(runs: Path, settings: list[str]) -> None:
     bundle = runs / "bundle"
     checkpoint = runs / "digits" / "graph" / "checkpoints" / "last.pth"
     step("compile", ["rgp-compile", str(checkpoint), "-o", str(bundle), "--images", str(images)])
-    with served(bundle) as url:
+    with served(bundle) as address:
+        url = f"http://{address}"
         print(f"classifying {len(labelled)} held-out images at {url}/classify")
         answers = [(classify(url, path), label) for path, label in labelled]
     correct = sum(answer["predictions"][0]["label"] == label for answer, label in answers)
@@ -86,20 +87,19 @@ def installed(command: str) -> str:
 
 @contextmanager
 def served(bundle: Path) -> Iterator[str]:
-    """A service on a free port, stopped at the end; gives its address."""
+    """A service on a free port, stopped at the end; gives its host and port."""
     command = ["rgp-serve", str(bundle), "--port", "0"]
     print(f"\n== serve\n$ {shlex.join(command)}", flush=True)
-    server = subprocess.Popen([installed(command[0]), *command[1:]], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline().strip()  # printed once it listens; empty if it ended instead
-        if " on http://" not in line:
-            raise StepFailedError(f"step 'serve' failed with exit code {server.wait()}")
-        print(line)
-        yield line.partition(" on ")[2].split()[0]
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    with subprocess.Popen([installed(command[0]), *command[1:]], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline().strip()  # printed once it listens; empty if it ended instead
+            if " on http://" not in line:
+                raise StepFailedError(f"step 'serve' failed with exit code {server.wait(timeout=30)}")
+            print(line)
+            yield line.partition(" on http://")[2].split()[0]
+        finally:
+            server.terminate()
 
 
 def classify(url: str, path: Path) -> dict[str, Any]:
