@@ -63,13 +63,13 @@ def demo(runs: Path, settings: list[str]) -> None:
     step("compile", ["rgp-compile", str(checkpoint), "-o", str(bundle), "--images", str(images)])
     with served(bundle) as address:
         url = f"http://{address}"
-        print(f"classifying {len(labelled)} held-out images at {url}/classify")
+        print(f"\n== classify {len(labelled)} held-out images over HTTP: POST {url}/classify; the first answer:")
         answers = [(classify(url, path), label) for path, label in labelled]
     correct = sum(answer["predictions"][0]["label"] == label for answer, label in answers)
     report = json.loads((bundle / "report.json").read_text())
-    print(json.dumps(answers[0][0], indent=1))
+    print(json.dumps(answers[0][0]), "\n")
     Console().print(summary(runs, report, correct, len(answers)))
-    print(f"The report: {bundle}/report.html. Serve it yourself: rgp-serve {bundle}")
+    print(f"The report: {bundle}/report.html. Serve it yourself: .venv/bin/rgp-serve {bundle}")
 
 
 def step(name: str, command: list[str]) -> None:
@@ -124,8 +124,8 @@ def summary(runs: Path, report: dict[str, Any], correct: int, count: int) -> Tab
     table = Table(
         *("", "dense", f"graph {GRAPH}"),
         title="digits, small_resnet",
-        caption=f"{environment['cpu']}, {environment['threads']} threads, ONNX Runtime {environment['version']}; "
-        f"batch 1, {latency['pairs']} interleaved pairs",
+        caption=f"{environment['cpu']}, {environment['threads']} threads, ONNX Runtime {environment['version']};\n"
+        f"batch 1, {latency['pairs']} interleaved pairs over {latency['builds']} builds",
     )
     table.add_row("held-out top-1, last epoch", *(f"{row['top1_last']}%" for row in (dense, graph)))
     table.add_row(f"the same over HTTP, {count} images", "", f"{correct / count:.2%}")
@@ -136,7 +136,7 @@ def summary(runs: Path, report: dict[str, Any], correct: int, count: int) -> Tab
     )
     table.add_row("speed-up over dense", "1", f"{latency['speedup']:.2f}, 95% interval {low:.2f} to {high:.2f}")
     table.add_row(
-        "top-1 agreement, compiled and masked",
+        "agrees with the masked network",
         "",
         f"{equivalence['top1_agreement']:.1%} of {equivalence['inputs']} images",
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from rgp.bench_cli import batch_list, latency_table, positive
-from rgp.bundle import Bundle
+from rgp.bundle import Bundle, refuse_used
 from rgp.cli import guarded
 from rgp.environment import available_cores
 from rgp.errors import UsageError, unknown
@@ -49,9 +50,11 @@ def _main(argv: Sequence[str] | None) -> None:
         raise UsageError(unknown("engine", arguments.engine, ENGINES))
     out = arguments.output or arguments.checkpoint.with_name(f"{arguments.checkpoint.stem}-bundle")
 
+    refuse_used(out)
+
     from rgp.compile.pipeline import compile_checkpoint  # torch takes seconds: --help and usage errors need none
 
-    with Console(stderr=True).status("starting") as status:
+    with _stages() as progress:
         bundle = compile_checkpoint(
             arguments.checkpoint,
             out,
@@ -59,9 +62,27 @@ def _main(argv: Sequence[str] | None) -> None:
             batches=arguments.batch,
             images=arguments.images,
             pairs=arguments.pairs,
-            progress=status.update,
+            progress=progress,
         )
     _summarise(bundle)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """Tell what is being done: a line that changes on a terminal, a line for each stage in a log."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status("starting") as status:
+            yield status.update
+        return
+    told: set[str] = set()
+
+    def tell(stage: str) -> None:
+        if (kind := stage.partition(":")[0]) not in told:  # what follows a colon is one layer of many
+            told.add(kind)
+            print(f"rgp-compile: {kind}", file=sys.stderr, flush=True)
+
+    yield tell
 
 
 def _summarise(bundle: Bundle) -> None:
@@ -76,7 +97,7 @@ def _summarise(bundle: Bundle) -> None:
     print(
         f"equal to the masked network: max |difference| {equivalence['max_abs_diff']:.2g} of "
         f"{equivalence['max_abs_logit']:.3g}, top-1 agreement {equivalence['top1_agreement']:.1%} "
-        f"over {equivalence['inputs']} images"
+        f"over {equivalence['inputs']} images ({equivalence['real_images']} real)"
     )
     print(f"bundle: {bundle.path} (report.html shows it all; serve it: rgp-serve {bundle.path})")
     sys.stdout.flush()

@@ -78,7 +78,7 @@ def serialize(model: ir.Model) -> bytes:
 def _folded(model: nn.Module) -> nn.Module:
     """A copy whose masked convolutions are plain ones, their masks multiplied into the weights."""
     copy = deepcopy(model)
-    for name, module in list(copy.named_modules()):
+    for name, module in list(copy.named_modules(remove_duplicate=False)):
         if isinstance(module, GraphConv2d):
             plain = nn.Conv2d.__new__(nn.Conv2d)
             plain.__dict__.update({key: value for key, value in module.__dict__.items() if key != "_buffers"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,24 +72,20 @@ def make_plan(
 ) -> Plan:
     """Choose for each convolution the lowering that measures fastest, dense where none beats it.
 
-    First each is measured alone. Then, with the layout known, those that need shuffles are measured with them,
-    and fall back to dense where the shuffles eat the gain.
+    First each is measured alone. Then, with the layout known, each is measured as it stands in it, shuffles
+    included, and falls back to dense where it does not gain. That changes the layout, so this is repeated until
+    nothing changes: each round only turns more of them dense.
     """
     layers: dict[str, LayerPlan] = {}
     for conv in convs:
-        layers[conv.name] = _choose(conv, tuner)
         on_layer(conv.name)
-    layout = lay_out(convs, _choices(layers), spaces)
-    for conv in convs:
-        layer, wiring = layers[conv.name], layout.wirings[conv.name]
-        if wiring.shuffles:
-            timing = tuner.time(conv, layer.choice, wiring)
-            why = str(timing) if timing.faster else f"dense: {timing}"
-            choice = layer.choice if timing.faster else Choice.dense(conv)
-            layers[conv.name] = LayerPlan(conv, choice, why, (*layer.timings, timing))
-    layout = lay_out(convs, _choices(layers), spaces)
-    final = tuple(_settled(layer, layout.wirings[layer.conv.name], tuner) for layer in layers.values())
-    return Plan(final, layout)
+        layers[conv.name] = _choose(conv, tuner)
+    while True:
+        layout = lay_out(convs, {name: layer.choice for name, layer in layers.items()}, spaces)
+        settled = {name: _settled(layer, layout.wirings[name], tuner) for name, layer in layers.items()}
+        if all(settled[name].choice == layer.choice for name, layer in layers.items()):
+            return Plan(tuple(settled.values()), layout)
+        layers = settled
 
 
 def all_dense(plan: Plan, spaces: Spaces, why: str) -> Plan:
@@ -122,12 +118,11 @@ def _choose(conv: Conv, tuner: Tuner) -> LayerPlan:
 
 
 def _settled(layer: LayerPlan, wiring: Wiring, tuner: Tuner) -> LayerPlan:
-    """The layer with the shuffles of the final layout: other layers' fall back to dense may have spared some."""
+    """The layer as it stands in a layout, or dense if it is not faster there."""
     if not layer.choice.constrains:
         return layer
     timing = tuner.time(layer.conv, layer.choice, wiring)
-    return LayerPlan(layer.conv, layer.choice, str(timing), (*layer.timings, timing), wiring.shuffles)
-
-
-def _choices(layers: Mapping[str, LayerPlan]) -> dict[str, Choice]:
-    return {name: layer.choice for name, layer in layers.items()}
+    timings = (*layer.timings, timing)
+    if not timing.faster:
+        return LayerPlan(layer.conv, Choice.dense(layer.conv), f"dense: {timing}", timings)
+    return LayerPlan(layer.conv, layer.choice, str(timing), timings, wiring.shuffles)

@@ -8,6 +8,7 @@ here touches, are *fixed*: their order is what it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -100,15 +101,23 @@ def find_spaces(model: ir.Model) -> Spaces:
                 spaces._unite(other, computed[0])
             spaces._share(output, computed[0])
         else:
-            absorbs = is_linear(node)  # its weight's columns follow the input's order; its outputs are fixed
             for value in computed:
-                if not absorbs:
+                if not (is_linear(node) and value is node.inputs[0]):  # a Gemm's weight follows its input's order
                     spaces._fix(value)
             for value in node.outputs:
                 spaces._new(value, _channels(value), fixed=True)
     for value in model.graph.outputs:
         spaces._fix(value)
+    for value in _captured(model.graph):
+        spaces._fix(value)
     return spaces
+
+
+def _captured(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Tensors of ``graph`` that the body of an If or Loop reads without naming them among its node's inputs."""
+    for node in graph.all_nodes():
+        if node.graph is not graph:
+            yield from (value for value in node.inputs if value is not None and value.graph is graph)
 
 
 def _channelwise(node: ir.Node, inputs: list[ir.Value], computed: list[ir.Value]) -> bool:
@@ -144,6 +153,7 @@ def is_linear(node: ir.Node) -> bool:
         and not node.domain
         and not attributes.get_int("transA", 0)
         and constant(node.inputs[0]) is None
+        and node.inputs.count(node.inputs[0]) == 1
         and constant(node.inputs[1]) is not None
     )
 

@@ -58,14 +58,16 @@ class Tuner:
 
     def time(self, conv: Conv, choice: Choice, wiring: Wiring | None = None) -> Timing:
         """Measure ``choice`` for ``conv``; without ``wiring`` as if every tensor had the order it wants."""
-        wiring = wiring or _undisturbed(choice)
+        wiring = wiring or _undisturbed(conv, choice)
+        place = {channel: index for index, channel in enumerate(wiring.reads)}
         key = (
             conv.channels,
             conv.kernel,
             str(sorted(conv.attributes.items())),
             _image_shape(conv),
             choice.lowering,
-            tuple((len(part.outs), len(part.ins)) for part in choice.parts),
+            # where each part's inputs lie decides between a slice and a gather
+            tuple((len(part.outs), tuple(sorted(place[channel] for channel in part.ins))) for part in choice.parts),
             wiring.x != wiring.reads,
             wiring.writes != wiring.y,
         )
@@ -96,9 +98,9 @@ class Tuner:
         )
 
 
-def _undisturbed(choice: Choice) -> Wiring:
-    ins = sorted({channel for part in choice.parts for channel in part.ins})
-    x: Channels = tuple(channel for part in choice.ins for channel in part) or tuple(ins)
+def _undisturbed(conv: Conv, choice: Choice) -> Wiring:
+    """As if every tensor had the order that ``choice`` wants."""
+    x: Channels = tuple(channel for part in choice.ins for channel in part) or tuple(range(conv.channels[0]))
     y: Channels = tuple(channel for part in choice.outs for channel in part)
     return Wiring(x, x, y, y)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -78,5 +79,10 @@ def _batches(
     rng: np.random.Generator, shape: tuple[int, int, int], images: Sequence[NDArray[np.uint8]]
 ) -> list[NDArray[np.uint8]]:
     random = [rng.integers(0, 256, (size, *shape), np.uint8) for size in BATCHES for _ in range(ROUNDS)]
-    largest = max(BATCHES)
-    return random + [np.stack(images[start : start + largest]) for start in range(0, len(images), largest)]
+    real: list[NDArray[np.uint8]] = []
+    sizes, start = cycle(BATCHES), 0
+    while start < len(images):
+        size = next(sizes)
+        real.append(np.stack(images[start : start + size]))
+        start += size
+    return random + real

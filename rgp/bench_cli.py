@@ -30,7 +30,7 @@ def _main(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="rgp-bench", description=DESCRIPTION)
     parser.add_argument("bundle", type=Path, help="a folder that rgp-compile wrote")
     parser.add_argument("--threads", type=positive, default=available_cores(), help="default: all cores (%(default)s)")
-    parser.add_argument("--batch", type=batch_list, default=(1, 8), help="batch sizes (default: 1,8)")
+    parser.add_argument("--batch", type=batch_list, help="batch sizes (default: those of the bundle's report)")
     parser.add_argument("--pairs", type=positive, default=200, help="pairs for each batch size (default: 200)")
     parser.add_argument("--seconds", type=positive, default=30, help="at most, for each batch size (default: 30)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -50,7 +50,7 @@ def _main(argv: Sequence[str] | None) -> None:
     rng = np.random.default_rng(0)
     latency = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for batch in arguments.batch:
+        for batch in arguments.batch or [row["batch"] for row in bundle.report["latency"]]:
             task = progress.add_task(f"batch {batch}", total=arguments.pairs)
             images = rng.integers(0, 256, (batch, side, side, bundle.preprocess.channels), np.uint8)
             comparison = compare(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -112,9 +113,14 @@ class Bundle:
 
 
 def refuse_used(path: Path) -> None:
-    """Raise UsageError if ``path`` is a file or a folder that is not empty."""
+    """Raise UsageError unless a bundle can be written at ``path``: a new name, or an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path}: exists and is not an empty folder: choose another with -o, or remove it")
+    if path.is_symlink() or path.resolve() == Path.cwd() or path.is_mount():
+        raise UsageError(f"{path}: a link or a folder in use cannot be replaced: name a new folder with -o")
+    parent = next(folder for folder in path.resolve().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(f"{path}: {parent} is not a folder that can be written to: choose another with -o")
 
 
 def _checked(folder: Path, file: str, size: int, sha256: str) -> bytes:

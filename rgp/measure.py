@@ -4,8 +4,9 @@ Each pair runs both engines back to back in random order (AB or BA); the speed-u
 per-pair ratios. Engines must not spin (see ``rgp.engines.ort``): a spinning engine slows the other one down.
 
 Both engines are built anew several times, because where the system puts a session's threads and memory decides
-much of its speed: on a busy machine, a network against itself measured 0.7x to 1.35x from build to build, each
-with an interval of a few percent over its own pairs. The interval is a bootstrap over builds, then pairs.
+much of its speed. Beside one busy process on two cores, CIFAR ResNet-18 against itself measured 0.71x to 1.35x
+(8 builds, 100 pairs each), each build with an interval of a few percent over its own pairs; on free cores 0.996x
+to 1.006x. The interval is a bootstrap over builds, then pairs.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def compare(
 ) -> Comparison:
     """Build both engines BUILDS times and run ``pairs`` pairs in all on ``images`` (B, H, W, C) uint8.
 
-    Fewer pairs run if ``seconds`` run out, but at least LEAST_PAIRS for each build.
+    Fewer pairs run if ``seconds`` run out, but at least LEAST_PAIRS for each build (if so many were asked for).
     """
 
     def running(build: Callable[[], Engine]) -> Callable[[], Run]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import uvicorn
 
 from rgp.bundle import Bundle
-from rgp.cli import guarded
 from rgp.engines.ort import OrtEngine
 from rgp.environment import available_cores
 from rgp.errors import RgpError
@@ -37,12 +36,8 @@ describes every request and answer. SIGTERM and Ctrl-C let running requests end 
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``rgp-serve``; return its exit code."""
-    return guarded(_serve, argv, "rgp-serve")
-
-
-def _serve(argv: Sequence[str] | None) -> None:
+def serve(argv: Sequence[str] | None) -> None:
+    """Serve until SIGTERM or Ctrl-C; raises RgpError for what a user can mend."""
     arguments = _parser().parse_args(argv)
     _on_stop_signals(_leave)
     bundle = Bundle.open(arguments.bundle)

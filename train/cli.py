@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rgp.cli import guarded
-from rgp.train.config import load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,6 +14,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
+    from rgp.train.config import load  # here, so that an installation without rgp[train] says what is missing
+
     config = load(argv)
     # torch takes seconds to import: --help and a mistyped option do not wait for it
     from rgp.train.evaluation import evaluate_checkpoint, shown

@@ -1,6 +1,6 @@
 """sliced: few distinct neighbourhoods become few dense convolutions over slices of the input.
 
-Applies where the output channels have 2 to 8 distinct neighbourhoods that leave some inputs out, however they
+Applies where the output channels have 2 to 8 distinct neighbourhoods, not all of them everything, however they
 overlap. Each reads a Slice of the input where its channels lie together, a Gather where they do not.
 """
 
@@ -40,9 +40,10 @@ def emit(
     position = {channel: index for index, channel in enumerate(in_order)}
     nodes: list[ir.Node] = []
     pieces: list[ir.Value] = []
-    for index, part in enumerate(sorted(parts, key=lambda part: min(map(list(out_order).index, part.outs)))):
+    written = {channel: index for index, channel in enumerate(out_order)}
+    for index, part in enumerate(sorted(parts, key=lambda part: min(written[out] for out in part.outs))):
         name = f"{conv.name}.part{index}"
-        outs = [out for out in out_order if out in set(part.outs)]
+        outs = sorted(part.outs, key=written.__getitem__)
         taken = sorted(position[channel] for channel in part.ins)
         piece = x
         if len(taken) < len(in_order):

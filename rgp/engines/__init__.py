@@ -16,5 +16,5 @@ class Engine(Protocol):
         ...
 
     def describe(self) -> dict[str, str | int]:
-        """Name, version, device and threads, for reports and ``/info``."""
+        """Name, version, device and threads, for reports."""
         ...

@@ -41,11 +41,16 @@ def measured(ratio: float) -> Callable[..., Comparison]:
     return compare
 
 
-def test_a_checkpoint_becomes_a_bundle_whose_engines_agree(write_checkpoint: Write, tmp_path: Path) -> None:
+def test_a_checkpoint_becomes_a_bundle_whose_engines_agree(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(pipeline, "compare", measured(2.0))
     bundle = compiled(write_checkpoint(), tmp_path / "bundle")
     assert sorted(path.name for path in bundle.path.iterdir()) == sorted(
         [*("manifest.json", "dense.onnx", "compiled.onnx", "report.json", "report.html")]
     )
+    assert bundle.files["compiled.onnx"] != bundle.files["dense.onnx"]
     images = np.random.default_rng(1).integers(0, 256, (5, 12, 12, 1), np.uint8)
     dense, lowered = (OrtEngine(bundle.files[f"{name}.onnx"], threads=1).run(images) for name in ("dense", "compiled"))
     assert np.abs(dense - lowered).max() <= 1e-4 * np.abs(dense).max()
@@ -99,6 +104,32 @@ def test_a_network_slower_than_dense_ships_dense_and_says_so(
     assert bundle.report["verdict"] == "Runs dense: nothing measured faster"
     assert {layer["lowering"] for layer in bundle.report["layers"]} == {"dense"}
     assert "0.90x" in bundle.report["layers"][1]["why"]
+
+
+def test_a_gain_within_the_noise_is_called_no_certain_difference(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare(dense: object, lowered: object, images: np.ndarray, **_: object) -> Comparison:
+        dense_ms = np.repeat([0.8, 1.1, 1.1, 1.2], 5)
+        return Comparison(len(images), dense_ms, np.ones(20), np.repeat(np.arange(4), 5))
+
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(pipeline, "compare", compare)
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle")
+    assert bundle.report["verdict"].startswith("No certain difference from dense: 1.10x at batch 1")
+
+
+def test_a_network_slower_at_one_of_its_batches_ships_dense(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare(dense: object, lowered: object, images: np.ndarray, **_: object) -> Comparison:
+        return measured(1.5 if len(images) == 1 else 0.8)(dense, lowered, images)
+
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(pipeline, "compare", compare)
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle")
+    assert bundle.files["compiled.onnx"] == bundle.files["dense.onnx"]
+    assert "0.80x dense [0.80, 0.80] at batch 2" in bundle.report["layers"][1]["why"]
 
 
 def test_a_dense_network_compiles_to_itself(write_checkpoint: Write, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from rgp.compile.convs import Conv, find
 from rgp.compile.export import export
 from rgp.compile.layout import Choice, Wiring
+from rgp.compile.lowerings import LOWERINGS
 from rgp.compile.plan import Plan, all_dense, make_plan
 from rgp.compile.spaces import Spaces, find_spaces
 from rgp.compile.tune import Timing, Tuner
@@ -105,3 +107,78 @@ def test_a_choice_without_parts_asks_for_no_order(lowering: str) -> None:
     convs, _ = network(affine(16, 4, connected=False))
     assert not Choice.dense(convs[1]).constrains
     assert Choice(lowering, Choice.dense(convs[1]).parts).constrains is False
+
+
+class TwoReaders(nn.Module):
+    """D writes a tensor that E and G read; D and G agree on its parts, E does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        halves, evens = [range(4), range(4, 8)], [range(0, 8, 2), range(1, 8, 2)]
+        self.D = blocked(halves, evens)
+        self.E = blocked(halves, evens)
+        self.G = blocked(halves, halves)
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.D(torch.cat([x] * 8, 1)).relu()
+        pooled = [nn.functional.adaptive_avg_pool2d(read(h), 1).flatten(1) for read in (self.E, self.G)]
+        logits: Tensor = self.fc(torch.cat(pooled, 1))
+        return logits
+
+
+def blocked(outs: list[range], ins: list[range]) -> nn.Conv2d:
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    mask = torch.zeros(8, 8, 1, 1)
+    for rows, columns in zip(outs, ins, strict=True):
+        mask[rows.start : rows.stop : rows.step, columns.start : columns.stop : columns.step] = 1
+    with torch.no_grad():
+        conv.weight *= mask
+    return conv
+
+
+def test_a_layer_that_needs_a_shuffle_only_since_another_fell_back_is_measured_with_it() -> None:
+    class ByName(ScriptedTuner):
+        def time(self, conv: Conv, choice: Choice, wiring: Wiring | None = None) -> Timing:
+            shuffled = {"D": 0.5, "E": 1.5, "G": 0.5}[conv.name]
+            self.alone, self.shuffled = {"grouped": 2.0, "sliced": 0.5}, shuffled
+            return super().time(conv, choice, wiring)
+
+    torch.manual_seed(0)
+    working = export(TwoReaders().eval(), GREY)
+    plan = make_plan(find(working), find_spaces(working), ByName({}))
+    assert lowerings(plan) == ["dense", "grouped", "dense"]
+    assert sum(layer.shuffles for layer in plan.layers) == 0
+
+
+def convolution(weight: Tensor) -> tuple[list[Conv], Spaces]:
+    """A network around one convolution (8 -> 8) of this weight."""
+    torch.manual_seed(0)
+    stem, conv = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3)
+    conv.weight = nn.Parameter(weight)
+    model = nn.Sequential(stem, conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    working = export(model.eval(), GREY)
+    return find(working), find_spaces(working)
+
+
+def test_an_input_that_nobody_reads_can_be_measured() -> None:
+    weight = torch.randn(8, 8, 3, 3)
+    weight[:, 7] = 0
+    weight[:4, 4:] = 0  # outputs 0-3 read 0-3, outputs 4-7 read 0-6
+    convs, spaces = convolution(weight)
+    plan = make_plan(convs, spaces, Tuner(threads=1, pairs=20, seconds=0.01))
+    assert [timing.lowering for timing in plan.layers[1].timings][:1] == ["sliced"]
+
+
+def test_a_slice_and_a_gather_are_measured_apart() -> None:
+    tuner = Tuner(threads=1, pairs=20, seconds=0.01)
+    for step in (slice(0, 4), slice(0, 8, 2)):
+        weight = torch.randn(8, 8, 3, 3)
+        other = [channel for channel in range(8) if channel not in range(8)[step]]
+        weight[:4, other] = 0
+        weight[4:, step] = 0
+        convs, _ = convolution(weight)
+        parts = LOWERINGS["sliced"].split(convs[1].structure)
+        assert not isinstance(parts, str)
+        tuner.time(convs[1], Choice("sliced", parts))
+    assert len(tuner._known) == 2

@@ -222,3 +222,34 @@ def test_one_weight_used_by_two_convolutions_is_lowered_for_each() -> None:
     after, _, choices = compiled(working, ("grouped",))
     assert [choice.lowering for choice in choices.values()] == ["dense", "grouped", "grouped"]
     assert_same(before, outputs(after, images(GREY)))
+
+
+def test_a_gemm_keeps_the_order_of_what_it_adds() -> None:
+    class AddsFeatures(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.conv = nn.Conv2d(1, 16, 1), nn.Conv2d(16, 16, 3, padding=1)
+            self.weight = nn.Parameter(torch.randn(16, 16))
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = torch.relu(self.stem(x))
+            pooled = [torch.nn.functional.adaptive_avg_pool2d(each, 1).flatten(1) for each in (h, self.conv(h))]
+            return torch.addmm(pooled[0], pooled[1], self.weight)
+
+    torch.manual_seed(0)
+    model = AddsFeatures().eval()
+    prune(model, affine(16, 4, first=1, connected=False), last_dense=False)
+    working = export(model, GREY)
+    before = outputs(serialize(working), images(GREY))
+    after, _, choices = compiled(working, ("grouped",))
+    assert [choice.lowering for choice in choices.values()] == ["dense", "grouped"]
+    assert_same(before, outputs(after, images(GREY)))
+
+
+def test_a_convolution_registered_twice_is_exported_as_masked_in_both_places() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 16, 1), nn.Conv2d(16, 16, 1))
+    prune(model, affine(16, 4, connected=False), last_dense=False)
+    model.append(model[1])
+    model.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+    working = export(model.eval(), GREY)
+    assert [conv.name for conv in find(working)] == ["0", "2", "2#2"]  # one weight, under the last of its names

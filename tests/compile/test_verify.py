@@ -24,7 +24,7 @@ class TorchEngine:
         with torch.no_grad():
             logits = ImageNetwork(self.model, GREY)(torch.from_numpy(images)).numpy()
         if len(images) == self.wrong_at_batch:
-            logits = np.roll(logits, 1, axis=0)
+            logits = np.roll(logits, 1, axis=1)
         if self.nan:
             logits[0, 0] = np.nan
         return np.asarray(logits + self.offset, np.float32)
@@ -50,11 +50,23 @@ def test_a_difference_just_above_the_tolerance_fails_and_just_below_passes() -> 
         verify(exact.model, GREY, TorchEngine(1.1 * TOLERANCE * scale), [])
 
 
-@pytest.mark.parametrize("batch", [2, 7])
-def test_an_engine_that_mixes_up_a_batch_fails(batch: int) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_an_engine_that_is_wrong_at_one_batch_size_fails(batch: int) -> None:
     exact = TorchEngine()
     with pytest.raises(VerificationError):
         verify(exact.model, GREY, TorchEngine(wrong_at_batch=batch), [])
+
+
+def test_real_images_run_at_every_batch_size() -> None:
+    exact, sizes = TorchEngine(), list[int]()
+
+    class Noting(TorchEngine):
+        def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            sizes.append(len(images))
+            return super().run(images)
+
+    verify(exact.model, GREY, Noting(), [np.zeros((12, 12, 1), np.uint8)] * 12)
+    assert sizes[12:] == [1, 2, 7, 1, 1]
 
 
 def test_nan_is_never_equal() -> None:

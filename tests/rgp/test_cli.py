@@ -89,3 +89,21 @@ def test_a_reader_that_went_away_is_no_error(lines: int) -> None:
         process.stdout.close()
         _, complaints = process.communicate(b"\n")
     assert (process.returncode, complaints) == (0, b"")
+
+
+def test_a_missing_package_names_the_extra_that_brings_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def needs(_: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch._C")
+
+    assert guarded(needs, None, "rgp-train") == 1
+    assert capsys.readouterr().err == (
+        "rgp-train: error: needs torch, which is not installed: pip install 'rgp[train]'\n"
+    )
+
+
+def test_a_missing_module_of_our_own_is_our_bug() -> None:
+    def broken(_: object) -> None:
+        raise ModuleNotFoundError("No module named 'rgp.nothing'", name="rgp.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        guarded(broken, None, "rgp-train")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from rgp.bundle import Bundle
-from rgp.serve.cli import main
+from rgp.serve.__main__ import main
 from tests.serve.serving import run_to_end, serving
 from tests.serve.tiny import encoded, picture, write_bundle
 
@@ -30,7 +30,7 @@ class Blocker:
             raise ImportError(f"{name} must not be imported by the service")
 
 sys.meta_path.insert(0, Blocker())
-from rgp.serve.cli import main
+from rgp.serve.__main__ import main
 code = main(sys.argv[1:])
 print([name for name in sys.modules if is_forbidden(name)])
 sys.exit(code)
