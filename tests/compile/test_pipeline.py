@@ -65,6 +65,7 @@ def test_the_report_has_what_it_promises(
     assert {"cpu", "threads", "versions", "time"} <= report["environment"].keys()
     cost = report["cost"]
     assert cost["macs"] / cost["dense_macs"] == pytest.approx(0.26, abs=0.01)
+    assert cost["compiled_macs"] == cost["macs"]  # every masked convolution was lowered to exactly its blocks
     assert cost["parameters"] < cost["dense_parameters"]
     equivalence = report["equivalence"]
     assert equivalence["max_abs_diff"] <= 1e-4 * equivalence["max_abs_logit"]
@@ -104,6 +105,7 @@ def test_a_network_slower_than_dense_ships_dense_and_says_so(
     assert bundle.report["verdict"] == "Runs dense: nothing measured faster"
     assert {layer["lowering"] for layer in bundle.report["layers"]} == {"dense"}
     assert "0.90x" in bundle.report["layers"][1]["why"]
+    assert bundle.report["cost"]["compiled_macs"] == bundle.report["cost"]["dense_macs"]
 
 
 def test_a_gain_within_the_noise_is_called_no_certain_difference(
