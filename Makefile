@@ -62,6 +62,14 @@ fmt: install ## rewrite in the project's format
 bench: install ## measure dense against compiled on larger networks, into benchmarks/results/
 	$(BIN)/python -m benchmarks.stock_lowerings
 
+.PHONY: bench-graphs
+bench-graphs: install ## search graphs beside the published ones and the bound, into benchmarks/results/
+	$(BIN)/python -m benchmarks.graph_search
+
+.PHONY: library
+library: install ## search the graphs that ship again, keep what is better
+	$(BIN)/python -m benchmarks.build_library
+
 .PHONY: wheel
 wheel: install ## build the wheel and compare its files with the tree
 	$(BIN)/python -m build --quiet --no-isolation --outdir dist .

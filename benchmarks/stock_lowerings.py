@@ -27,7 +27,7 @@ from rgp.preprocess import Preprocess
 from rgp.prune import prune
 
 RESULTS = Path("benchmarks/results/stock_lowerings.json")
-CLIQUES = (affine(16, 4, connected=False),)
+CLIQUES = (affine(16, 4),)
 """16 nodes in 4 cliques, the same in every layer: a permuted groups=4 network."""
 
 CASES: tuple[tuple[str, int, str, Sequence[Graph]], ...] = (

@@ -7,6 +7,7 @@ input groups output group i reads. All published matrices are symmetric with an 
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +26,7 @@ class Graph:
     """An immutable d-regular undirected graph on N nodes.
 
     ``adjacency``: (N, N) bool, read-only. ``spelling``: how it was made, as ``rgp.families.parse`` reads it.
-    ``connected=False`` admits a union of separate parts: one of several graphs that layers take in turn, and
-    which mix only together.
+    It may consist of separate parts, as one of several graphs that layers take in turn and that mix together.
 
     >>> Graph.of([[0, 1, 1], [1, 0, 1], [1, 1, 0]]).aspl
     1.0
@@ -36,7 +36,7 @@ class Graph:
     spelling: str
 
     @classmethod
-    def of(cls, matrix: ArrayLike, spelling: str = "matrix", *, connected: bool = True) -> Graph:
+    def of(cls, matrix: ArrayLike, spelling: str = "matrix") -> Graph:
         """Check ``matrix`` (N, N) and make a graph of it; raises GraphError that says what is wrong and where."""
         try:
             values = np.asarray(matrix)
@@ -51,13 +51,7 @@ class Graph:
         _check_entries(values, spelling)
         adjacency = values.astype(bool)
         adjacency.setflags(write=False)
-        graph = cls(adjacency, spelling)
-        if connected and graph.parts > 1:
-            raise GraphError(
-                f"{spelling}: not connected: {graph.parts} separate parts, so information never crosses between "
-                "them; add edges, or rotate several graphs over the layers (affine:N_d?rotate=1)"
-            )
-        return graph
+        return cls(adjacency, spelling)
 
     @classmethod
     def load(cls, path: Path) -> Graph:
@@ -92,8 +86,7 @@ class Graph:
     @cached_property
     def parts(self) -> int:
         """Number of connected components."""
-        least_reached = (self.distances >= 0).argmax(1)  # the same node for all of a part
-        return len(np.unique(least_reached))
+        return count_parts(self.adjacency)
 
     @cached_property
     def distances(self) -> NDArray[np.int16]:
@@ -133,41 +126,65 @@ class Graph:
     @property
     def clustering(self) -> float:
         """Mean over nodes of the share of neighbour pairs that are joined (0 below two neighbours)."""
-        triangles, pairs = self._triangles()
+        triangles, pairs = self._triangles
         return float(np.divide(triangles, pairs, out=np.zeros_like(triangles), where=pairs > 0).mean())
 
     @property
     def transitivity(self) -> float:
         """Share of paths of length two that close to a triangle."""
-        triangles, pairs = self._triangles()
+        triangles, pairs = self._triangles
         return float(triangles.sum() / pairs.sum()) if pairs.sum() else 0.0
 
     @property
     def spectral_gap(self) -> float:
         """degree minus the second largest eigenvalue: larger mixes faster; 0 if not connected."""
-        eigenvalues = np.linalg.eigvalsh(self.adjacency.astype(float))
-        return max(0.0, float(self.degree - eigenvalues[-2]))
+        if self.parts > 1:
+            return 0.0
+        return max(0.0, float(self.degree - self.eigenvalues[-2]))
 
+    @cached_property
+    def eigenvalues(self) -> NDArray[np.float64]:
+        """(N,): those of the adjacency, from the least to the degree."""
+        return np.linalg.eigvalsh(self.adjacency.astype(float))
+
+    @cached_property
     def _triangles(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Per node: triangles through it, and pairs of its neighbours."""
-        edges = self.adjacency.astype(float)
+        edges = self.adjacency.astype(np.float32)  # counts of common neighbours are exact in it
         np.fill_diagonal(edges, 0)
-        neighbours = edges.sum(1)
-        return ((edges @ edges) * edges).sum(1) / 2, neighbours * (neighbours - 1) / 2
+        neighbours = edges.sum(1, dtype=float)
+        return ((edges @ edges) * edges).sum(1, dtype=float) / 2, neighbours * (neighbours - 1) / 2
+
+
+def count_parts(matrix: NDArray[np.bool_]) -> int:
+    """Number of connected components of a symmetric (N, N) matrix, which need not be regular."""
+    left = np.ones(len(matrix), dtype=bool)
+    parts = 0
+    while left.any():
+        parts += 1
+        new = np.arange(len(matrix)) == left.argmax()
+        while new.any():
+            left &= ~new
+            new = matrix[new].any(0) & left
+    return parts
+
+
+def best_distances(nodes: int, neighbours: int) -> tuple[int, ...]:
+    """How many nodes lie at distance 1, 2, ... of a node at best: d(d-1)^(i-1), until all N-1 are used up."""
+    counts: list[int] = []
+    left, here = nodes - 1, neighbours
+    while left and here:
+        counts.append(min(left, here))
+        left, here = left - counts[-1], here * (neighbours - 1)
+    return tuple(counts)
 
 
 def aspl_bound(nodes: int, neighbours: int) -> float:
-    """At best d(d-1)^(i-1) nodes lie at distance i, until all N-1 are used up; inf if d < 1."""
-    if neighbours < 1:
+    """The ASPL if all nodes lay as in ``best_distances``; inf if that leaves some out (d = 1, N > 2)."""
+    counts = best_distances(nodes, neighbours)
+    if sum(counts) < nodes - 1:
         return float("inf")
-    left, at_distance, distance, total = nodes - 1, neighbours, 1, 0
-    while left > 0:
-        here = min(left, at_distance)
-        if here == 0:
-            return float("inf")
-        total += here * distance
-        left, at_distance, distance = left - here, at_distance * (neighbours - 1), distance + 1
-    return total / (nodes - 1)
+    return sum(distance * count for distance, count in enumerate(counts, 1)) / (nodes - 1)
 
 
 def _check_entries(values: NDArray[np.generic], spelling: str) -> None:
@@ -194,6 +211,8 @@ def _check_entries(values: NDArray[np.generic], spelling: str) -> None:
 def _read_npy(path: Path) -> NDArray[np.generic]:
     """Read a small .npy without pickle, its declared size checked before any memory is taken."""
     try:
+        if not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            raise GraphError(f"{path}: not a regular file: give one that numpy.save wrote")
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
             if version == (1, 0):

@@ -14,9 +14,9 @@ import onnx_ir as ir
 from rgp.compile.convs import Conv
 from rgp.compile.nodes import concat_node, conv_node, take_channels
 from rgp.compile.structure import Part, Structure
+from rgp.outlook import MAX_NEIGHBOURHOODS
 
 NEEDS_INPUT_ORDER = False
-MAX_NEIGHBOURHOODS = 8
 
 
 def split(structure: Structure) -> tuple[Part, ...] | str:

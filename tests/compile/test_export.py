@@ -20,7 +20,7 @@ from tests.compile.conftest import GREY, randomised
 def test_the_exported_network_is_the_masked_one_at_every_batch() -> None:
     torch.manual_seed(0)
     model = build("small_resnet", num_classes=5, in_channels=1, width=8)
-    prune(model, parse("8_3"))
+    prune(model, parse("random:8_3"))
     with torch.no_grad():  # weights under the mask that are not zero must not count
         for module in model.modules():
             if isinstance(module, GraphConv2d):
@@ -45,7 +45,7 @@ def test_batchnorm_is_folded_and_layers_keep_their_names() -> None:
 
 def test_exporting_leaves_the_model_as_it_was() -> None:
     model = build("small_resnet", num_classes=5, in_channels=1, width=8)
-    prune(model, parse("8_3"))
+    prune(model, parse("random:8_3"))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     export(model.eval(), GREY)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())

@@ -45,7 +45,7 @@ def lowerings(plan: Plan) -> list[str]:
 
 
 def test_the_faster_lowering_is_chosen_and_the_stem_says_why_it_is_dense() -> None:
-    convs, spaces = network(affine(16, 4, connected=False))
+    convs, spaces = network(affine(16, 4))
     assert lowerings(make_plan(convs, spaces, ScriptedTuner({"grouped": 2.0, "sliced": 3.0})))[1:] == ["sliced"] * 8
     plan = make_plan(convs, spaces, ScriptedTuner({"grouped": 3.0, "sliced": 2.0}))
     assert lowerings(plan) == ["dense"] + ["grouped"] * 8
@@ -55,7 +55,7 @@ def test_the_faster_lowering_is_chosen_and_the_stem_says_why_it_is_dense() -> No
 
 
 def test_nothing_is_lowered_that_is_not_faster_beyond_the_noise() -> None:
-    convs, spaces = network(affine(16, 4, connected=False))
+    convs, spaces = network(affine(16, 4))
     plan = make_plan(convs, spaces, ScriptedTuner({"grouped": 1.05, "sliced": 0.5}))
     assert plan.lowers_nothing
     assert "grouped measured 1.05x" in plan.layers[1].why
@@ -75,7 +75,7 @@ def test_a_lowering_whose_shuffles_eat_its_gain_falls_back_to_dense() -> None:
 
 
 def test_the_whole_network_can_fall_back_and_keeps_what_was_measured() -> None:
-    convs, spaces = network(affine(16, 4, connected=False))
+    convs, spaces = network(affine(16, 4))
     plan = make_plan(convs, spaces, ScriptedTuner({"grouped": 3.0, "sliced": 2.0}))
     dense = all_dense(plan, spaces, "dense: because")
     assert dense.lowers_nothing
@@ -84,7 +84,7 @@ def test_the_whole_network_can_fall_back_and_keeps_what_was_measured() -> None:
 
 
 def test_a_random_graph_says_that_no_stock_lowering_applies() -> None:
-    convs, spaces = network(parse("16_4"))
+    convs, spaces = network(parse("random:16_4"))
     plan = make_plan(convs, spaces, ScriptedTuner({}))
     assert plan.lowers_nothing
     assert "no permutation makes it block-diagonal" in plan.layers[1].why
@@ -92,7 +92,7 @@ def test_a_random_graph_says_that_no_stock_lowering_applies() -> None:
 
 
 def test_the_real_tuner_measures_equal_shapes_once() -> None:
-    convs, spaces = network(affine(16, 4, connected=False))
+    convs, spaces = network(affine(16, 4))
     tuner = Tuner(threads=1, pairs=20, seconds=0.01)
     plan = make_plan(convs, spaces, tuner)
     # 8 masked convolutions of 6 shapes, two lowerings each; no tensor needs a shuffle
@@ -104,7 +104,7 @@ def test_the_real_tuner_measures_equal_shapes_once() -> None:
 
 @pytest.mark.parametrize("lowering", ["grouped", "sliced"])
 def test_a_choice_without_parts_asks_for_no_order(lowering: str) -> None:
-    convs, _ = network(affine(16, 4, connected=False))
+    convs, _ = network(affine(16, 4))
     assert not Choice.dense(convs[1]).constrains
     assert Choice(lowering, Choice.dense(convs[1]).parts).constrains is False
 

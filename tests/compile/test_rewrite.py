@@ -95,7 +95,7 @@ def test_a_rotating_network_keeps_its_function_through_shuffles(graph: str, name
 def test_one_clique_union_everywhere_leaves_no_shuffle_however_the_channels_lie() -> None:
     torch.manual_seed(0)
     model = build("cifar_resnet18", num_classes=10)
-    prune(model, affine(16, 4, connected=False))
+    prune(model, affine(16, 4))
     working = export(randomised(model), COLOUR)
     before = outputs(serialize(working), images(COLOUR))
     shuffled(working, seed=3)
@@ -172,7 +172,7 @@ def test_any_mixture_of_operators_keeps_its_function(
 ) -> None:
     torch.manual_seed(seed)
     model = Mixed(16, depthwise=depthwise, concat=concat, scaled=scaled, affine_channels=affine_channels).eval()
-    prune(model, [affine(16, 4, first=turn, connected=False) for turn in first])
+    prune(model, [affine(16, 4, first=turn) for turn in first])
     working = export(model, GREY)
     before = outputs(serialize(working), images(GREY))
     shuffled(working, seed)
@@ -216,7 +216,7 @@ def test_one_weight_used_by_two_convolutions_is_lowered_for_each() -> None:
             return torch.flatten(torch.nn.functional.adaptive_avg_pool2d(x, 1), 1)
 
     model = Twice().eval()
-    prune(model, affine(16, 4, connected=False), last_dense=False)
+    prune(model, affine(16, 4), last_dense=False)
     working = export(model, GREY)
     before = outputs(serialize(working), images(GREY))
     after, _, choices = compiled(working, ("grouped",))
@@ -238,7 +238,7 @@ def test_a_gemm_keeps_the_order_of_what_it_adds() -> None:
 
     torch.manual_seed(0)
     model = AddsFeatures().eval()
-    prune(model, affine(16, 4, first=1, connected=False), last_dense=False)
+    prune(model, affine(16, 4, first=1), last_dense=False)
     working = export(model, GREY)
     before = outputs(serialize(working), images(GREY))
     after, _, choices = compiled(working, ("grouped",))
@@ -248,7 +248,7 @@ def test_a_gemm_keeps_the_order_of_what_it_adds() -> None:
 
 def test_a_convolution_registered_twice_is_exported_as_masked_in_both_places() -> None:
     model = nn.Sequential(nn.Conv2d(1, 16, 1), nn.Conv2d(16, 16, 1))
-    prune(model, affine(16, 4, connected=False), last_dense=False)
+    prune(model, affine(16, 4), last_dense=False)
     model.append(model[1])
     model.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
     working = export(model.eval(), GREY)

@@ -44,7 +44,7 @@ def test_support_is_recovered_exactly_from_shuffled_channels(spelling: str, more
 
 @pytest.mark.parametrize("order", [2, 3, 4, 5])
 def test_one_parallel_class_is_as_many_parts_as_it_has_lines(order: int) -> None:
-    graph = affine(order**2, order, connected=False)
+    graph = affine(order**2, order, 1)
     channels = 2 * order**2 + 1  # not divisible by the nodes
     structure = Structure.of(masked_weight(graph.adjacency, channels, channels, seed=1))
     assert len(structure.parts) == order

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
-    ".".join((Path(folder) / file).relative_to(ROOT).with_suffix("").parts)
+    ".".join((Path(folder) / file).relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for folder, _, files in os.walk(ROOT / "rgp", followlinks=True)
     for file in files
     if file.endswith(".py") and ">>>" in (Path(folder) / file).read_text()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rgp.errors import GraphError
 from rgp.families import affine, random, ring
-from rgp.graph import MAX_NODES, Graph, aspl_bound
+from rgp.graph import MAX_NODES, Graph, aspl_bound, count_parts
 
 SQUARE = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]])  # the cycle of four nodes
 
@@ -35,7 +35,7 @@ def regular_matrices(draw: st.DrawFn) -> NDArray[np.uint8]:
 
 @given(regular_matrices())
 def test_measures_equal_those_of_networkx(matrix: NDArray[np.uint8]) -> None:
-    graph = Graph.of(matrix, connected=False)
+    graph = Graph.of(matrix)
     known = nx.from_numpy_array(matrix)
     known.remove_edges_from(list(nx.selfloop_edges(known)))  # networkx counts a loop as a neighbour in clustering
 
@@ -57,12 +57,12 @@ def test_measures_equal_those_of_networkx(matrix: NDArray[np.uint8]) -> None:
 def test_distances_equal_those_of_networkx_pair_by_pair(matrix: NDArray[np.uint8]) -> None:
     known = dict(nx.all_pairs_shortest_path_length(nx.from_numpy_array(matrix)))
     expected = [[known[i].get(j, -1) for j in range(len(matrix))] for i in range(len(matrix))]
-    assert Graph.of(matrix, connected=False).distances.tolist() == expected
+    assert Graph.of(matrix).distances.tolist() == expected
 
 
 @given(regular_matrices())
 def test_no_graph_beats_the_bound(matrix: NDArray[np.uint8]) -> None:
-    graph = Graph.of(matrix, connected=False)
+    graph = Graph.of(matrix)
     assert 1 <= graph.aspl_bound <= graph.aspl + 1e-12
 
 
@@ -175,8 +175,6 @@ def changed(*entries: tuple[int, int, float]) -> NDArray[np.float64]:
         (np.zeros((4, 4)), "no edges at all"),
         # regular if loops count, but only nodes 0 and 3 have one
         ([[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 1]], "nodes 0 and 1 differ in self-loops"),
-        ([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], "not connected: 2 separate parts"),
-        (np.eye(4), "not connected: 4 separate parts"),
     ],
 )
 def test_what_is_no_regular_graph_is_refused_with_its_own_reason(matrix: object, message: str) -> None:
@@ -185,9 +183,23 @@ def test_what_is_no_regular_graph_is_refused_with_its_own_reason(matrix: object,
     assert "\n" not in str(caught.value)
 
 
-def test_separate_parts_are_admitted_where_layers_take_turns() -> None:
-    graph = Graph.of(np.kron(np.eye(3), np.ones((2, 2))), connected=False)
-    assert (graph.parts, graph.aspl, graph.diameter) == (3, math.inf, math.inf)
+@pytest.mark.parametrize(
+    ("matrix", "parts"),
+    [
+        (SQUARE, 1),
+        ([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], 2),
+        (np.kron(np.eye(3), np.ones((2, 2))), 3),
+        (np.eye(4), 4),
+    ],
+)
+def test_separate_parts_are_counted_and_no_path_joins_them(matrix: object, parts: int) -> None:
+    graph = Graph.of(matrix)  # type: ignore[arg-type]
+    assert graph.parts == parts
+    assert (graph.aspl == math.inf) == (graph.diameter == math.inf) == (parts > 1)
+
+
+def test_parts_are_counted_in_a_matrix_that_is_not_regular() -> None:
+    assert count_parts(np.array([[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]], bool)) == 2
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32, np.uint8, np.bool_])

@@ -147,7 +147,7 @@ def test_narrow_layers_take_fewer_nodes_on_request() -> None:
     ("graph", "message"),
     [
         (ring(64, 4), "1: no graph with at most 8 nodes: ring:64_4: has no form with 8 nodes"),  # half a neighbour
-        (parse("affine:64_15")[0], "1: no graph with at most 8 nodes: affine:64_15.first=0: has no form with 8 nodes"),
+        (parse("affine:64_15")[0], "1: no graph with at most 8 nodes: affine:64_15.classes=2: has no form with 8 node"),
     ],
 )
 def test_fewer_nodes_are_refused_where_the_family_has_none(graph: Graph, message: str) -> None:

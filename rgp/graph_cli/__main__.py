@@ -1,0 +1,5 @@
+"""``python -m rgp.graph_cli`` is ``rgp-graph``."""
+
+from rgp.graph_cli import main
+
+raise SystemExit(main())
