@@ -46,8 +46,15 @@ class TrainConfig:
     batch_size: int = setting(64, "images in one step", "[1, inf)")
     lr: float = setting(0.1, "learning rate at its peak", "(0, inf)")
     momentum: float = setting(0.9, "momentum of SGD", "[0, 1)")
-    weight_decay: float = setting(5e-4, "L2 penalty on all parameters", "[0, inf)")
+    weight_decay: float = setting(5e-4, "L2 penalty", "[0, inf)")
+    norm_decay: bool = setting(True, "the penalty holds for biases and normalisation too, as the paper has it")
     warmup_epochs: int = setting(0, "epochs over which the learning rate rises; then half a cosine", "[0, inf)")
+    milestones: tuple[int, ...] = setting((), "epochs after which lr is divided by 10, as in [30, 60, 90]; no cosine")
+    rate_per: Literal["step", "epoch"] = setting("step", "how often the learning rate moves; the paper: each epoch")
+    init: Literal["paper", "density"] = setting(
+        "paper", "first weights: for the dense fan-in, or larger where a graph leaves fewer inputs (graph2nn)"
+    )
+    ema: float = setting(0.0, "decay of a moving average of the weights, which is then what is kept; 0: none", "[0, 1)")
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", "[0, 1)")
     seed: int = setting(
         0, "decides the first weights, the order of the images and their augmentation", "[0, 4294967296)"
@@ -70,6 +77,10 @@ class TrainConfig:
                 raise UsageError(f"{entry.name} is {value}: give a number in {within}")
         if self.warmup_epochs >= self.epochs:
             raise UsageError(f"warmup_epochs is {self.warmup_epochs}: give fewer than the {self.epochs} epochs")
+        if list(self.milestones) != sorted({*self.milestones} & {*range(1, self.epochs)}):
+            raise UsageError(
+                f"milestones is {list(self.milestones)}: give rising epochs from 1 to {self.epochs - 1}, as in [30, 60]"
+            )
         for key in ("experiment", "name"):
             folder = getattr(self, key)
             if folder in ("", "..") or Path(folder).name != folder:
@@ -114,6 +125,7 @@ _EXPECTED: Mapping[Any, str] = {
     str: "text",
     str | None: "text",
     tuple[str, ...]: "a list, as in [a, b]",
+    tuple[int, ...]: "a list of whole numbers, as in [30, 60]",
 }
 
 

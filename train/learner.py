@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from rgp.checkpoint import Checkpoint
 from rgp.normalise import Normalise
@@ -17,7 +17,7 @@ from rgp.train.dataset import ImageData
 from rgp.train.device import autocast, choose_device
 from rgp.train.evaluation import Metrics, evaluate
 from rgp.train.network import build_network, builder_options
-from rgp.train.recipe import learning_rate, optimiser
+from rgp.train.recipe import average, optimiser, rate_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Learner:
         self.network, self.decisions = build_network(config, data)
         self.network.to(self.device)
         self.optimiser = optimiser(self.network, config)
+        self.average = average(self.network, config.ema) if config.ema else None
         self.normalise = Normalise(data.preprocess).to(self.device)
         self.precision = autocast(config, self.device)
         pin = self.device.type == "cuda"
@@ -48,10 +49,9 @@ class Learner:
     def steps(self, epoch: int) -> Iterator[Step]:
         """Take the steps of ``epoch`` (from 0) and tell of each."""
         config, length = self.config, len(self.batches)
-        total, warmup = config.epochs * length, config.warmup_epochs * length
         self.network.train()
         for number, (images, classes) in enumerate(self.batches.epoch(epoch), start=epoch * length):
-            rate = learning_rate(number, steps=total, warmup=warmup, peak=config.lr)
+            rate = rate_of(number, config, length)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             images, classes = (part.to(self.device, non_blocking=True) for part in (images, classes))
@@ -61,21 +61,34 @@ class Learner:
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self.optimiser.step()
+            if self.average:
+                self.average.update_parameters(self.network)
             yield Step(number, rate, loss.detach(), len(images))
 
     def evaluate(self) -> Metrics:
-        """How good the network is on the held-out images."""
-        return evaluate(self.network, self.held_out, self.normalise, self.precision)
+        """How good the network that ``checkpoint`` keeps is on the held-out images.
+
+        Where that is the average, ``raw_top1`` is what the network itself reaches.
+        """
+        metrics = evaluate(self.kept, self.held_out, self.normalise, self.precision)
+        if self.average:
+            metrics["raw_top1"] = evaluate(self.network, self.held_out, self.normalise, self.precision)["top1"]
+        return metrics
+
+    @property
+    def kept(self) -> nn.Module:
+        """What a checkpoint keeps and what is evaluated: the average, if there is one."""
+        return self.average.module if self.average else self.network
 
     def checkpoint(self, metrics: Metrics, training: dict[str, Any]) -> Checkpoint:
-        """The network as it is now."""
+        """The network as it is now, or its average."""
         return Checkpoint(
             architecture=self.config.architecture,
             options=builder_options(self.config, self.data),
             labels=self.data.labels,
             preprocess=self.data.preprocess,
             graph=self.config.graph,
-            state={key: value.cpu() for key, value in self.network.state_dict().items()},
+            state={key: value.cpu() for key, value in self.kept.state_dict().items()},
             metrics=metrics,
             training=training,
         )

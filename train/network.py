@@ -13,6 +13,7 @@ from rgp.models.registry import build
 from rgp.prune import LayerDecision, prune
 from rgp.train.config import TrainConfig
 from rgp.train.dataset import ImageData
+from rgp.train.recipe import scale_to_density_
 
 
 def builder_options(config: TrainConfig, data: ImageData) -> dict[str, int]:
@@ -37,6 +38,8 @@ def build_network(config: TrainConfig, data: ImageData) -> tuple[nn.Module, list
         skip=config.skip,
         narrow=config.narrow,
     )
+    if config.init == "density" and config.pretrained is None:
+        scale_to_density_(network)
     return network, decisions
 
 

@@ -46,7 +46,15 @@ def checkpoint_to_resume(config: TrainConfig) -> Path | None:
 
 def training_state(learner: Learner, position: Position) -> dict[str, Any]:
     """What a checkpoint keeps for ``resume`` beside the weights: plain values and tensors."""
-    return {
+    kept = (
+        {}
+        if learner.average is None
+        else {
+            "network": {key: value.cpu() for key, value in learner.network.state_dict().items()},
+            "averaged": int(learner.average.n_averaged),
+        }
+    )
+    return kept | {
         "config": asdict(learner.config),
         "position": asdict(position),
         "optimiser": learner.optimiser.state_dict(),
@@ -62,7 +70,10 @@ def resume(learner: Learner, path: Path) -> Position:
     try:
         position = Position(**checkpoint.training["position"])
         _check_same_run(learner, checkpoint, path)
-        learner.network.load_state_dict(checkpoint.state)
+        learner.network.load_state_dict(checkpoint.training.get("network", checkpoint.state))
+        if learner.average:
+            learner.average.module.load_state_dict(checkpoint.state)
+            learner.average.n_averaged.fill_(checkpoint.training["averaged"])
         learner.optimiser.load_state_dict(checkpoint.training["optimiser"])
         set_random_state(checkpoint.training["random"], learner.device)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

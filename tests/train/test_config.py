@@ -55,9 +55,24 @@ def test_a_written_configuration_reads_back_as_it_was(file: Path) -> None:
     assert load(["--config", str(file)]) == config
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_the_shipped_configurations_are_valid(path: Path) -> None:
     assert load(["--config", str(path)]).experiment == path.stem
+
+
+@pytest.mark.parametrize("name", ["baselines/resnet50-dense-imagenet", "experiments/resnet50-64_16-imagenet"])
+def test_the_papers_imagenet_recipe_is_to_the_letter(name: str) -> None:
+    config = load(["--config", str(CONFIGS / f"{name}.yaml")])
+    assert (config.epochs, config.lr, config.milestones, config.batch_size) == (100, 0.1, (30, 60, 90), 256)
+    assert (config.momentum, config.weight_decay, config.label_smoothing) == (0.9, 1e-4, 0.1)
+    assert (config.norm_decay, config.init, config.ema, config.warmup_epochs) == (True, "paper", 0.0, 0)
+
+
+@pytest.mark.parametrize("name", ["baselines/resnet18-dense-cifar10", "experiments/resnet18-64_16-cifar10"])
+def test_the_papers_cifar_recipe_is_to_the_letter(name: str) -> None:
+    config = load(["--config", str(CONFIGS / f"{name}.yaml")])
+    assert (config.epochs, config.lr, config.milestones, config.rate_per) == (100, 0.1, (), "epoch")
+    assert (config.batch_size, config.momentum, config.weight_decay, config.label_smoothing) == (256, 0.9, 5e-4, 0.0)
 
 
 @pytest.mark.parametrize(

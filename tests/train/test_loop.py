@@ -19,6 +19,7 @@ from rgp.train.data import load_data
 from rgp.train.evaluation import evaluate_checkpoint
 from rgp.train.learner import Learner
 from rgp.train.loop import RunResult, train
+from rgp.train.randomness import seed_all
 from rgp.train.tracking import RunFolder
 
 Configured = Callable[..., TrainConfig]
@@ -262,3 +263,40 @@ def test_a_checkpoint_of_other_classes_is_not_evaluated(finished: Finished, conf
         evaluate_checkpoint(configured(data="digits"), result.folder.best)
     assert "knows 3 classes (rows, columns, diagonals" in str(caught.value)
     assert "digits has 10 classes" in str(caught.value)
+
+
+def test_with_an_average_it_is_the_average_that_is_kept_and_measured(
+    configured: Configured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configured(epochs=3, ema=0.9)
+    result = train(config)
+    checkpoint = Checkpoint.load(result.folder.last)
+    raw = checkpoint.training["network"]
+    weights = [key for key, value in raw.items() if value.is_floating_point()]
+    assert all((checkpoint.state[key] != raw[key]).any() for key in weights if key.endswith("weight"))
+    assert all(torch.equal(checkpoint.state[key], raw[key]) for key in raw if key.endswith("adjacency"))
+    measured = evaluate_checkpoint(config, result.folder.last)
+    assert measured == {key: value for key, value in result.last.items() if key != "raw_top1"}
+    assert f"without averaging {result.last['raw_top1']:.2f}%" in capsys.readouterr().out
+    for layer, mask in checkpoint.masks.items():
+        conv = restore(checkpoint).get_submodule(layer)
+        assert isinstance(conv, GraphConv2d)
+        assert (conv.weight[~conv.mask] == 0).all(), mask
+
+
+def test_density_scaled_weights_begin_larger_and_only_where_they_are_fresh(configured: Configured) -> None:
+    learners = []
+    for init in ("paper", "density"):
+        seed_all(0)
+        learners.append(Learner(configured(init=init), load_data(configured())))
+    plain, scaled = (learner.network.state_dict() for learner in learners)
+    masked = {f"{name}.weight" for name, m in learners[1].network.named_modules() if isinstance(m, GraphConv2d)}
+    assert masked
+    for key, weight in plain.items():  # ring:8_2 leaves a quarter of the inputs
+        assert torch.allclose(scaled[key], 2 * weight if key in masked else weight)
+    result = train(configured(epochs=1))
+    again = Learner(configured(init="density", pretrained=str(result.folder.last)), load_data(configured()))
+    kept = Checkpoint.load(result.folder.last).state
+    for name, module in again.network.named_modules():
+        if isinstance(module, GraphConv2d):
+            assert torch.equal(module.weight.cpu(), kept[f"{name}.weight"])

@@ -73,18 +73,20 @@ def assert_same_end(resumed: RunResult, straight: RunResult) -> None:
     ours, theirs = (Checkpoint.load(result.folder.last) for result in (resumed, straight))
     assert same_tree(ours.training["optimiser"], theirs.training["optimiser"])
     assert same_tree(ours.training["random"], theirs.training["random"])
+    assert same_tree(ours.training.get("network", {}), theirs.training.get("network", {}))
 
 
-@pytest.mark.parametrize(("workers", "done"), [(0, 1), (0, 3), (1, 2)])
+@pytest.mark.parametrize(("workers", "done", "ema"), [(0, 1, 0.0), (0, 3, 0.9), (1, 2, 0.99)])
 def test_a_resumed_run_ends_as_if_it_had_not_stopped(
     configured: Configured,
     interrupted: Callable[[TrainConfig, int], RunFolder],
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
     done: int,
+    ema: float,
 ) -> None:
     monkeypatch.setitem(registry.NETWORKS, "dropping", DroppingNetwork)
-    config = configured(architecture="dropping", workers=workers, warmup_epochs=1, label_smoothing=0.1)
+    config = configured(architecture="dropping", workers=workers, warmup_epochs=1, label_smoothing=0.1, ema=ema)
     straight = train(replace(config, name="straight", workers=0))
     stopped = interrupted(config, done)
     assert Checkpoint.load(stopped.last).training["position"]["epochs"] == done
