@@ -28,9 +28,10 @@ class TrainingBatches:
 
     def __init__(self, data: ImageData, batch_size: int, seed: int, workers: int, pin: bool) -> None:
         self._order = _Order(len(data.train), seed)
+        self._batch_size = min(batch_size, len(data.train))
         self._loader = DataLoader(
             _Augmented(data),
-            batch_size=min(batch_size, len(data.train)),
+            batch_size=self._batch_size,
             sampler=self._order,
             drop_last=True,
             num_workers=workers,
@@ -40,11 +41,11 @@ class TrainingBatches:
         )
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return self._order.size // self._batch_size
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch; the same epoch gives the same batches."""
-        self._order.epoch = epoch
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch but the first ``skip``; the same epoch gives the same batches."""
+        self._order.epoch, self._order.skip = epoch, skip * self._batch_size
         return _with_short_errors(self._loader)
 
 
@@ -66,18 +67,18 @@ class EvaluationBatches:
 
 
 class _Order(Sampler[tuple[int, int]]):
-    """The images in the order of ``epoch``: (index, seed of its augmentation)."""
+    """The images in the order of ``epoch``, but the first ``skip``: (index, seed of its augmentation)."""
 
     def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
+        self.size, self.seed, self.epoch, self.skip = size, seed, 0, 0
 
     def __len__(self) -> int:
-        return self.size
+        return self.size - self.skip
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         random = np.random.default_rng([self.seed, self.epoch])
         indices, seeds = random.permutation(self.size), random.integers(2**63, size=self.size)
-        return iter(zip(indices.tolist(), seeds.tolist(), strict=True))
+        return iter(zip(indices[self.skip :].tolist(), seeds[self.skip :].tolist(), strict=True))
 
 
 class _Augmented(Dataset[tuple[Tensor, int]]):

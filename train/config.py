@@ -67,6 +67,7 @@ class TrainConfig:
     runs: str = setting("runs", "folder of all runs and of results.csv")
     experiment: str = setting("default", "folder in it; the configuration file's name unless given")
     name: str = setting("run", "folder in that; a number is added when it exists")
+    save_every: int = setting(0, "steps between checkpoints within an epoch; 0: after each epoch only", "[0, inf)")
     resume: str | None = setting(None, "continue the run of this last.pth, or of the newest one (auto)")
     evaluate: str | None = setting(None, "only evaluate this checkpoint on the held-out images")
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rgp.checkpoint import Checkpoint
 from rgp.errors import CheckpointError
+from rgp.models import official
 from rgp.models.registry import restore
 from rgp.normalise import Normalise
 from rgp.train.batches import EvaluationBatches
@@ -47,18 +47,19 @@ def evaluate(
 
 def evaluate_checkpoint(config: TrainConfig, path: Path) -> Metrics:
     """Evaluate a checkpoint on the held-out images of ``config.data``, preprocessed as the checkpoint says."""
-    checkpoint = Checkpoint.load(path)
+    checkpoint = official.load(path)
     device = choose_device(config)
     data = load_data(config)
-    if checkpoint.labels != data.labels:
+    preprocess, classes = checkpoint.preprocess, official.unnamed(len(data.labels))
+    if checkpoint.labels == classes and preprocess.channels == data.preprocess.channels:
+        preprocess = data.preprocess  # a file of the published code: only the user knows its data set
+    elif checkpoint.labels != data.labels:
         raise CheckpointError(
             f"{path}: knows {_classes(checkpoint.labels)}, {config.data} has {_classes(data.labels)}: evaluate it on "
             "the data set it was trained on"
         )
-    batches = EvaluationBatches(
-        data.val, checkpoint.preprocess, config.batch_size, config.workers, pin=device.type == "cuda"
-    )
-    normalise = Normalise(checkpoint.preprocess).to(device)
+    batches = EvaluationBatches(data.val, preprocess, config.batch_size, config.workers, pin=device.type == "cuda")
+    normalise = Normalise(preprocess).to(device)
     return evaluate(restore(checkpoint).to(device), batches, normalise, autocast(config, device))
 
 

@@ -46,11 +46,11 @@ class Learner:
         self.batches = TrainingBatches(data, config.batch_size, config.seed, config.workers, pin)
         self.held_out = EvaluationBatches(data.val, data.preprocess, config.batch_size, config.workers, pin)
 
-    def steps(self, epoch: int) -> Iterator[Step]:
-        """Take the steps of ``epoch`` (from 0) and tell of each."""
+    def steps(self, epoch: int, skip: int = 0) -> Iterator[Step]:
+        """Take the steps of ``epoch`` (from 0), but the first ``skip``, and tell of each."""
         config, length = self.config, len(self.batches)
         self.network.train()
-        for number, (images, classes) in enumerate(self.batches.epoch(epoch), start=epoch * length):
+        for number, (images, classes) in enumerate(self.batches.epoch(epoch, skip), start=epoch * length + skip):
             rate = rate_of(number, config, length)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate

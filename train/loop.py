@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rgp.train.evaluation import Metrics, shown
 from rgp.train.learner import Learner
 from rgp.train.randomness import seed_all
 from rgp.train.resume import Position, checkpoint_to_resume, resume, training_state
+from rgp.train.stopping import StoppedError, stop_requests
 from rgp.train.tracking import RunFolder, append_result, check_results
 
 LOOK_EVERY = 10
@@ -41,7 +42,8 @@ class RunResult:
 def train(config: TrainConfig) -> RunResult:
     """Train, evaluate after each epoch, keep the first, best and last checkpoint, and add a row to the results.
 
-    RgpError if the loss is no longer a number; the last good checkpoint then stays as it is.
+    RgpError if the loss is no longer a number; the last good checkpoint then stays as it is. Ctrl-C and SIGTERM
+    finish the step, write a checkpoint and raise StoppedError.
     """
     began, results = datetime.now(UTC), Path(config.runs) / "results.csv"
     console = Console(markup=False, highlight=False, soft_wrap=True)
@@ -56,23 +58,37 @@ def train(config: TrainConfig) -> RunResult:
 
     if source:
         run, position = RunFolder(source.parent.parent), resume(learner, source)
-        console.print(f"{source}: continued after epoch {position.epochs}")
+        steps = f" and {position.steps} steps" if position.steps else ""
+        console.print(f"{source}: continued after epoch {position.epochs}{steps}")
     else:
         run, position = RunFolder.create(config), Position()
         learner.checkpoint({}, training_state(learner, position)).save(run.first)
 
     length, fresh = len(learner.batches), position.epochs < config.epochs
-    with SummaryWriter(run.logs, purge_step=position.epochs * length) as log, _bar(console) as bar:
+    begin = position.epochs * length + position.steps
+    with SummaryWriter(run.logs, purge_step=begin) as log, _bar(console) as bar, stop_requests() as requests:
         task = bar.add_task("", now="")
         for epoch in range(position.epochs, config.epochs):
-            started, total = time.perf_counter(), torch.zeros((), device=learner.device)
+            started, skipped = time.perf_counter(), position.steps
+            total = torch.tensor(position.loss, device=learner.device)
             bar.reset(task, total=length, description=f"epoch {epoch + 1}/{config.epochs}")
 
-            for done, step in enumerate(learner.steps(epoch), start=1):
+            for done, step in enumerate(learner.steps(epoch, skipped), start=skipped + 1):
                 total += step.loss
+                if done < length and (requests or (config.save_every and done % config.save_every == 0)):
+                    within = replace(
+                        position,
+                        steps=done,
+                        loss=_finite(total.item(), epoch, config, run),
+                        seconds=position.seconds + time.perf_counter() - started,
+                    )
+                    learner.checkpoint({}, training_state(learner, within)).save(run.last)
+                    if requests:
+                        where = f"in epoch {epoch + 1}, after {done} of {length} steps"
+                        raise StoppedError(requests[0], f"stopped {where}: {run.last} continues it (--resume auto)")
                 if done % LOOK_EVERY == 0 or done == length:
                     loss = _finite(total.item() / done, epoch, config, run)
-                    speed = done * step.images / (time.perf_counter() - started)
+                    speed = (done - skipped) * step.images / (time.perf_counter() - started)
                     now = f"loss {loss:.4f}, lr {step.rate:.4f}, {speed:.0f} images/s"
                     bar.update(task, completed=done, now=now)
                     log.add_scalar("train/loss", step.loss, step.number)

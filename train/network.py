@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
-from rgp.checkpoint import Checkpoint
 from rgp.errors import CheckpointError
 from rgp.families import parse
+from rgp.models import official
 from rgp.models.registry import build
 from rgp.prune import LayerDecision, prune
 from rgp.train.config import TrainConfig
@@ -45,7 +45,7 @@ def build_network(config: TrainConfig, data: ImageData) -> tuple[nn.Module, list
 
 def _start_from(path: Path, network: nn.Module) -> None:
     """Copy a checkpoint's weights; its own masks are left behind, the weights under them are zero."""
-    checkpoint = Checkpoint.load(path)
+    checkpoint = official.load(path)
     weights = {key: value for key, value in checkpoint.state.items() if not key.endswith(".adjacency")}
     try:
         network.load_state_dict(weights)

@@ -16,14 +16,19 @@ from rgp.train.learner import Learner
 from rgp.train.randomness import random_state, set_random_state
 from rgp.train.tracking import RunFolder
 
-MAY_CHANGE = {"download", "device", "workers", "runs", "experiment", "name", "resume", "evaluate"}
+MAY_CHANGE = {"download", "device", "workers", "runs", "experiment", "name", "save_every", "resume", "evaluate"}
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come: finished epochs, their metrics, and the seconds they took."""
+    """How far a run has come: finished epochs, their metrics, and the seconds they took.
+
+    ``steps`` of the next epoch are done too; ``loss`` is the sum of theirs.
+    """
 
     epochs: int = 0
+    steps: int = 0
+    loss: float = 0.0
     last: Metrics = field(default_factory=dict)
     best: Metrics = field(default_factory=dict)
     seconds: float = 0.0

@@ -196,11 +196,11 @@ def spoil_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
     """Put a NaN into the weights when ``epochs`` epochs have ended."""
     honest = Learner.steps
 
-    def steps(self: Learner, epoch: int):  # type: ignore[no-untyped-def]
+    def steps(self: Learner, epoch: int, skip: int = 0):  # type: ignore[no-untyped-def]
         if epoch == epochs:
             with torch.no_grad():
                 next(self.network.parameters()).fill_(float("nan"))
-        return honest(self, epoch)
+        return honest(self, epoch, skip)
 
     monkeypatch.setattr(Learner, "steps", steps)
 

@@ -37,8 +37,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainConfig, int],
     def run(config: TrainConfig, epochs: int) -> RunFolder:
         honest = Learner.steps
 
-        def steps(self: Learner, epoch: int):  # type: ignore[no-untyped-def]
-            for number, step in enumerate(honest(self, epoch)):
+        def steps(self: Learner, epoch: int, skip: int = 0):  # type: ignore[no-untyped-def]
+            for number, step in enumerate(honest(self, epoch, skip)):
                 if (epoch, number) == (epochs, 1):
                     raise KeyboardInterrupt
                 yield step
