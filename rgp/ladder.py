@@ -31,9 +31,11 @@ def ladder(best: Graph, rungs: int, seed: int = 0) -> list[Graph]:
             quiet = 0
         else:
             quiet += 1
+    if way[0].aspl <= best.aspl + 1e-9:
+        return way[:1]
     way = [graph for graph in way if graph.aspl > best.aspl + 1e-9]
     chosen: set[int] = set()
-    for value in np.linspace(best.aspl, way[0].aspl, rungs).tolist()[:0:-1] if way else []:
+    for value in np.linspace(best.aspl, way[0].aspl, rungs).tolist()[:0:-1]:
         left = (index for index in range(len(way)) if index not in chosen)
         nearest = min(left, key=lambda index: abs(way[index].aspl - value), default=0)
         chosen.add(nearest)

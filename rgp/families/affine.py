@@ -19,7 +19,8 @@ from rgp.families.space import class_count, cliques, directions, field_and_dimen
 from rgp.families.spelling import Spelling
 from rgp.graph import MAX_NODES, Graph
 
-MAX_TURNS = 64
+MAX_ENTRIES = 1 << 27
+"""Of all matrices of a rotation together: every class at up to 512 nodes, the first 128 at 1024."""
 
 
 def affine(nodes: int, degree: int, classes: int | None = None, first: int = 0, loops: int = 1) -> Graph:
@@ -40,7 +41,7 @@ def affine_turns(
     """The k classes of each layer follow those of the layer before; left out, k is the least that exists."""
     clique, count = _shape(nodes, degree, classes, loops, connect=False)
     number = class_count(nodes, clique)
-    for turn in range(min(number // math.gcd(number, count), MAX_TURNS)):
+    for turn in range(min(number // math.gcd(number, count), MAX_ENTRIES // nodes**2)):
         yield _union(nodes, degree, clique, count, first + turn * count, loops)
 
 

@@ -13,6 +13,7 @@ from rgp.families.spelling import MAX_DIGITS, Spelling
 from rgp.graph import Graph, count_parts
 
 TURNS = 64
+_AT_A_TIME = 1 << 16
 
 
 def random(nodes: int, degree: int, seed: int = 0, loops: int = 0) -> Graph:
@@ -36,11 +37,17 @@ def random_turns(nodes: int, degree: int, seed: int = 0, loops: int = 0) -> Iter
         yield random(nodes, degree, (seed + turn) % 10**MAX_DIGITS, loops)
 
 
+def _picks(rng: np.random.Generator, edges: int) -> Iterator[list[int]]:
+    """Ten times ``edges`` rows: two edges, and whether the second is turned round; some at a time, for memory."""
+    for done in range(0, 10 * edges, _AT_A_TIME):
+        count = min(_AT_A_TIME, 10 * edges - done)
+        yield from rng.integers([edges, edges, 2], size=(count, 3)).tolist()
+
+
 def _swap_edges(matrix: NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Ten times an edge: take edges a-b and c-d, put a-d and c-b instead where that makes no double edge."""
     edges: list[tuple[int, int]] = [(int(a), int(b)) for a, b in np.argwhere(np.triu(matrix))]
-    picks = rng.integers([len(edges), len(edges), 2], size=(10 * len(edges), 3))
-    for first, second, turned in picks.tolist():
+    for first, second, turned in _picks(rng, len(edges)):
         (a, b), (c, d) = edges[first], edges[second][:: -1 if turned else 1]
         if len({a, b, c, d}) < 4 or matrix[a, d] or matrix[c, b]:
             continue

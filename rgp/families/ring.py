@@ -1,4 +1,4 @@
-"""The ring lattice, from which the paper's search starts: the worst mixing of its degree."""
+"""The ring lattice, from which the paper's search starts: long paths."""
 
 from __future__ import annotations
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rgp import library
 from rgp.errors import GraphError
 from rgp.families.sizes import looped, neighbours
-from rgp.families.spelling import Spelling
+from rgp.families.spelling import MAX_DIGITS, Spelling
 from rgp.graph import Graph
 
 TURNS = 64
+MAX_SEARCH_NODES = 1024
 ITERATIONS = 1_000_000
 
 
@@ -56,7 +57,7 @@ def searched_turns(
 ) -> Iterator[Graph]:
     """The same graph, its nodes numbered otherwise in each layer: ``relabel``, ``relabel`` + 1, ... in turn."""
     for turn in range(relabel, relabel + TURNS):
-        yield searched(nodes, degree, seed, iterations, turn, loops)
+        yield searched(nodes, degree, seed, iterations, turn % 10**MAX_DIGITS, loops)
 
 
 def _shipped(nodes: int, others: int, degree: int, loops: int) -> NDArray[np.bool_]:
@@ -68,15 +69,22 @@ def _shipped(nodes: int, others: int, degree: int, loops: int) -> NDArray[np.boo
     every = ", ".join(map(str, sorted({n for n, _ in library.SIZES})))
     shipped = f"the nearest that do are {sizes}" if degrees else f"graphs of {every} nodes do"
     looping = "?loops=1" if loops else ""
+    search = f", or search one with rgp-graph search {nodes}_{others} -o FILE.npy" if nodes <= MAX_SEARCH_NODES else ""
     raise GraphError(
-        f"{nodes}_{degree}{looping}: no such graph ships with rgp ({shipped}): take random:{nodes}_{degree}{looping}, "
-        f"or search one with rgp-graph search {nodes}_{others} -o FILE.npy"
+        f"{nodes}_{degree}{looping}: no such graph ships with rgp ({shipped}): take random:{nodes}_{degree}{looping}"
+        + search
     )
 
 
 @lru_cache(maxsize=4)
 def _found(nodes: int, degree: int, seed: int, iterations: int) -> NDArray[np.bool_]:
-    from rgp.search import search  # numba, which it imports, is needed for nothing else here
+    try:
+        from rgp.search import search
+    except ModuleNotFoundError as error:  # numba, which nothing else here needs
+        raise GraphError(
+            f"{nodes}_{degree}?seed={seed}&iterations={iterations}: searching needs {error.name}, which is not "
+            "installed: pip install 'rgp[graph]'"
+        ) from error
 
     found = search(nodes, degree, seed=seed, iterations=iterations)
     if found.interrupted:  # another graph than the spelling's

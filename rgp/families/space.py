@@ -3,10 +3,11 @@
 The N = p^n nodes are the elements of GF(N), which is also the affine space AG(n/s, c) over its subfield of
 c = p^s elements. Direction 0 is that subfield, direction i is a^i times it for a primitive element a; the cosets
 of a direction, its parallel lines, are N/c cliques of c nodes: parallel class i. Multiplication by a is a Singer
-cycle: any n/s consecutive directions are independent, so layers that take consecutive classes in turn mix as
-fast as any can. Where s does not divide n, t-dimensional flats over a smaller field GF(q), q^t = c, take the
-place of the lines: direction i is a^(t i) times the span of 1, a, ..., a^(t-1). Sources: Lidl & Niederreiter,
-*Finite Fields*; Hirschfeld, *Projective Geometries over Finite Fields*, section 4.2, for the Singer cycle.
+cycle: any n/s consecutive directions are independent, so layers that take consecutive classes in turn, one each,
+with self-loops, mix as fast as any can. Where s does not divide n, t-dimensional flats over a smaller field
+GF(q), q^t = c, take the place of the lines: direction i is a^(t i) times the span of 1, a, ..., a^(t-1). Sources:
+Lidl & Niederreiter, *Finite Fields*; Hirschfeld, *Projective Geometries over Finite Fields*, section 4.2, for the
+Singer cycle.
 
 >>> cliques(4, 2, 0).tolist(), cliques(4, 2, 1).tolist(), cliques(4, 2, 2).tolist()
 ([0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0])

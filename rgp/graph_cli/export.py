@@ -45,10 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write a ladder for each size."""
     known = list(library.entries())
-    sizes = options.sizes.split(",") if options.sizes else known
+    sizes = known if options.sizes is None else list(dict.fromkeys(options.sizes.split(",")))
     for size in sizes:
         if size not in known:
-            raise UsageError(f"{size:.40}: does not ship with rgp: choose from {', '.join(known)}")
+            raise UsageError(f"'{size:.40}' does not ship with rgp: choose from {', '.join(known)}")
     root = options.folder / "Adjacency"
     for size in sizes:
         place = root.joinpath(*size.split("_"))
@@ -72,15 +72,19 @@ def _write(root: Path, size: str, graphs: list[Graph]) -> None:
     place = root / nodes / degree
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{degree}.", dir=place.parent))
-    now = f"{datetime.now():%m-%d-%y_%H:%M:%S}"
-    lines = [", ".join(COLUMNS)]
-    for index, graph in enumerate(graphs):
-        np.save(beside / f"M{index}.npy", graph.adjacency.astype(np.int64))
-        name = f"Adjacency/{nodes}/{degree}/M{index}.npy"
-        lines.append(f"{now}, {nodes}, {degree}, {name}, {graph.aspl}, {graph.clustering}, {graph.transitivity}")
-    beside.chmod(0o755)
-    if place.exists():
-        shutil.rmtree(place)
-    beside.rename(place)
+    try:
+        now = f"{datetime.now():%m-%d-%y_%H:%M:%S}"
+        lines = [", ".join(COLUMNS)]
+        for index, graph in enumerate(graphs):
+            np.save(beside / f"M{index}.npy", graph.adjacency.astype(np.int64))
+            name = f"Adjacency/{nodes}/{degree}/M{index}.npy"
+            lines.append(f"{now}, {nodes}, {degree}, {name}, {graph.aspl}, {graph.clustering}, {graph.transitivity}")
+        beside.chmod(0o755)
+        if place.exists():
+            shutil.rmtree(place)
+        beside.rename(place)
+    except BaseException:  # Ctrl-C too
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     with written_whole(root / f"{size}_information.csv") as file:
         file.write("".join(f"{line}\n" for line in lines).encode())

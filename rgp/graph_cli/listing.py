@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     table = Table()
-    for name in ("graph", "ASPL", "lower bound", "gap, %", "diameter", "spectral gap", "symmetry"):
+    for name in ("graph", "ASPL", "lower\nbound", "gap, %", "dia-\nmeter", "spectral\ngap", "symmetry"):
         table.add_column(name, justify="left" if name in ("graph", "symmetry") else "right")
     for row in rows:
         numbers = [f"{row[key]:.4f}" for key in ("aspl", "aspl_bound")]
@@ -54,7 +54,5 @@ def run(options: argparse.Namespace) -> int:
             str(row["spelling"]), *numbers, f"{row['gap_percent']:.2f}", str(row["diameter"]),
             f"{row['spectral_gap']:.4f}", str(row["symmetry"]),
         )  # fmt: skip
-    console = Console()
-    console.width = max(console.width, 90)
-    console.print(table, highlight=False)
+    Console().print(table, highlight=False)
     return 0

@@ -25,6 +25,8 @@ def check_output(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
         raise UsageError(f"{path}: the name must end in {' or '.join(suffixes)}: give -o {path}{suffixes[0]}")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}: make it, or choose another with -o")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: the folder {path.parent} cannot be written: choose another with -o")
     if os.path.lexists(path) and not force:
         raise UsageError(f"{path}: exists: choose another name with -o, or add --force to replace it")
     if path.exists() and not path.is_file():

@@ -64,11 +64,12 @@ def run(options: argparse.Namespace) -> int:
             nodes, degree, seed=options.seed, iterations=options.iterations, seconds=limit, progress=progress
         )
     took = time.monotonic() - began
-    if options.output:
-        found.graph.save(options.output)
     again = f"{nodes}_{degree} --seed {options.seed} --iterations {found.iterations}"
     print(f"{f'{options.output}: ' if options.output else ''}{nodes}_{degree}, {_quality(found.graph)}")
-    print(f"found in {took:.1f} s, symmetry: {found.symmetry}; again: rgp-graph search {again}")
+    how = "interrupted, the best" if found.interrupted else "found"
+    print(f"{how} in {took:.1f} s, symmetry: {found.symmetry}; again: rgp-graph search {again}")
+    if options.output:
+        found.graph.save(options.output)
     return 0
 
 

@@ -3,8 +3,8 @@
 SPELLINGS = """\
 A graph is spelled family:N_d?option=value, with N nodes that each read d of the N (64_16 keeps 25%):
 
-  64_16                        the best graph known; it ships with rgp
-  ring:64_16                   each node joined to its nearest on a circle: the worst mixing at its degree
+  64_16                        the best graph that rgp has found; it ships with rgp
+  ring:64_16                   each node joined to its nearest on a circle: long paths, slow mixing
   circulant:64_16              each node joined at the same distances on a circle, the best ones found
   random:64_16?seed=3          the ring after random swaps of edges; a seed gives the same graph everywhere
   affine:64_15?classes=2       points on common lines of an affine plane: a sum of grouped convolutions that

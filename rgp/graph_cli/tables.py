@@ -76,7 +76,7 @@ def _cells(row: dict[str, Any], best: Collection[str]) -> Iterator[tuple[str, st
     yield "graphs in turn", str(len(row["graphs"]))
     for key, label in NUMBERS.items():
         yield label, _shown(row[key], never=key == "mixing_depth") + (" *" if key in best else "")
-    yield "twin classes", f"{_shown(row['twin_classes'])} of {_shown(row['twins'])}"
+    yield "twin classes", f"{_shown(row['twin_classes'])} x {_shown(row['twins'])}"
     lowerings = {found["name"]: found for found in row["lowerings"]}
     yield "as grouped", f"groups={_shown(lowerings['grouped']['groups'])}" if "grouped" in lowerings else "no"
     yield "as slices", f"{_shown(lowerings['sliced']['slices'])} slices" if "sliced" in lowerings else "no"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rgp.errors import GraphError
+from rgp.families.searched import MAX_SEARCH_NODES
 from rgp.search.hunt import Found, Hunt
 
-MAX_SEARCH_NODES = 1024
 _PIECE = 0.1  # seconds between two looks at the clock, the keyboard and the progress bar
 
 
@@ -29,13 +32,13 @@ def search(
     """
     if nodes > MAX_SEARCH_NODES:
         raise GraphError(f"search {nodes}_{degree}: {nodes} nodes, give at most {MAX_SEARCH_NODES}")
-    hunt = Hunt(nodes, degree, seed)
-    if iterations != 0:
-        hunt.advance(1)  # compiles, which is not the search's time
-    end = None if seconds is None else time.monotonic() + seconds
-    piece = 1
-    try:
-        while not hunt.settled and (iterations is None or hunt.iterations < iterations):
+    with _interrupts() as interrupts:
+        hunt = Hunt(nodes, degree, seed)
+        if iterations != 0:
+            hunt.advance(1)  # compiles, which is not the search's time
+        end = None if seconds is None else time.monotonic() + seconds
+        piece = 1
+        while not (interrupts or hunt.settled or (iterations is not None and hunt.iterations >= iterations)):
             began = time.monotonic()
             if end is not None and began >= end:
                 break
@@ -43,6 +46,18 @@ def search(
             took = time.monotonic() - began
             piece = max(1, min(2 * piece, round(piece * _PIECE / max(took, 1e-6))))
             progress(hunt)
-    except KeyboardInterrupt:
-        return hunt.end(interrupted=True)
-    return hunt.end()
+        return hunt.end(interrupted=bool(interrupts))
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Gather SIGINT in a list: in the middle of a piece, its steps would be in the graph and not in the count."""
+    gathered: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield gathered
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: gathered.append(number))
+    try:
+        yield gathered
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -3,7 +3,8 @@
 Why numba and not a C++ extension: the search is run rarely and its results ship (``rgp.library``), so rgp stays
 a pure Python package that installs everywhere; numba comes with the extra ``rgp[graph]``. Nothing here uses
 floating point or a library's random numbers: a seed gives the same graph on every machine. All of it is one
-module, because numba's cache of machine code on disk is renewed when this file changes, not when another does.
+module, because numba's cache of machine code on disk is renewed when this file changes, not when another does
+(``Lift`` is an argument, and its fields' types are part of the cache's key, but not their order: keep that).
 
 Simulated annealing over a lift (``rgp.search.lift``): turn or swap the edges that the group repeats, keep what
 shortens paths. The loss is the sum of distances from one node of each orbit (the group carries it to all). Once
@@ -26,8 +27,11 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
-    """Compile on first use; the machine code is kept for the next process."""
-    return cast(F, numba.njit(cache=True)(function))
+    """Compile on first use; the machine code is kept for the next process, if there is a place for it."""
+    try:
+        return cast(F, numba.njit(cache=True)(function))
+    except RuntimeError:  # neither the package's folder nor the home can be written
+        return cast(F, numba.njit(function))
 
 
 @compiled

@@ -48,7 +48,7 @@ def test_one_graph_is_a_table_of_two_columns(capsys: Printed) -> None:
         "spectral gap": cells["spectral gap"],
         "mixing depth, layers": "4",
         "mixing depth, bound": "2",
-        "twin classes": "64 of 1",
+        "twin classes": "64 x 1",
         "as grouped": "no",
         "as slices": "no",
         "block, 64 channels": "1 x 1",
@@ -69,7 +69,7 @@ def test_graphs_in_turn_are_one_column(capsys: Printed) -> None:
     assert cells["separate parts"] == "4"  # of each alone
     assert (cells["ASPL"], cells["gap, %"], cells["diameter"]) == ("inf", "inf", "inf")
     assert cells["mixing depth, layers"] == "2"
-    assert (cells["twin classes"], cells["as grouped"], cells["as slices"]) == ("4 of 4", "groups=4", "4 slices")
+    assert (cells["twin classes"], cells["as grouped"], cells["as slices"]) == ("4 x 4", "groups=4", "4 slices")
     assert (cells["block, 8 channels"], cells["block, 16 channels"]) == ("too few", "4 x 4")
     assert cells["block, 18 channels"] == "4..6 x 4..6"
 

@@ -68,7 +68,7 @@ def test_ctrl_c_keeps_the_best(tmp_path: Path) -> None:
         (["search", "64_8", "--seed", "-1"], "'-1' is not a whole number from 0"),
         (["search", "64_8", "-o", "g.txt"], "the name must end in .npy"),
         (["export", "x", "--layout", "sede"], "sede"),
-        (["export", "x", "--layout", "seed", "--sizes", "64_5"], "64_5: does not ship with rgp"),
+        (["export", "x", "--layout", "seed", "--sizes", "64_5"], "'64_5' does not ship with rgp"),
         (["export", "x", "--layout", "seed", "--rungs", "1"], "'1' is not a number of graphs from 2"),
     ],
 )

@@ -38,4 +38,6 @@ def test_the_same_seed_gives_the_same_ladder() -> None:
 
 @pytest.mark.parametrize("rungs", [2, 5])
 def test_a_ring_as_good_as_any_is_the_only_rung(rungs: int) -> None:
-    assert len(ladder(random(6, 4), rungs)) == 1
+    for best in (random(6, 4), parse("64_36")[0]):
+        (only,) = ladder(best, rungs)
+        assert (only.adjacency == ring(best.nodes, best.degree).adjacency).all()

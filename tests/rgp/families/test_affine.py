@@ -15,6 +15,7 @@ from rgp.conv import GraphConv2d
 from rgp.errors import GraphError
 from rgp.families import affine, parallel_classes, parse, random
 from rgp.graph import Graph
+from rgp.mixing import mixing_bound, mixing_depth
 
 ORDERS = (2, 3, 4, 5, 7, 8, 9)
 PLANES = [(q, k) for q in ORDERS for k in range(2, q + 2)] + [(16, 2), (16, 9), (16, 17)]
@@ -143,7 +144,7 @@ def test_rotation_gives_each_parallel_class_once_and_all_together_everything(ord
         ("affine:64_22?classes=3&rotate=1", 3),  # three classes each, and then all nine have had their turn
         ("affine:64_64?classes=9&rotate=1", 1),
         ("affine:64_2?rotate=1", 63),
-        ("affine:128_2?rotate=1", 64),
+        ("affine:128_2?rotate=1", 127),
         ("affine:32_8?rotate=1", 31),
     ],
 )
@@ -251,3 +252,12 @@ def test_a_spelling_still_means_the_graph_that_checkpoints_name(spelling: str, f
     (graph,) = parse(spelling, connected=False)
     assert graph.spelling == spelling
     assert hashlib.sha256(np.packbits(graph.adjacency).tobytes()).hexdigest()[:16] == fingerprint
+
+
+@pytest.mark.parametrize(
+    "spelling", ["affine:128_16?classes=1&rotate=1", "affine:243_27?rotate=1", "affine:256_2?rotate=1"]
+)
+def test_a_rotation_that_begins_again_still_mixes_as_fast_as_can_be(spelling: str) -> None:
+    graphs = parse(spelling)
+    assert len(graphs) > 64
+    assert mixing_depth(graphs) == mixing_bound(graphs)

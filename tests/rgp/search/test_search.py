@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import networkx as nx
 import pytest
 
@@ -60,11 +63,16 @@ def test_interrupted_it_keeps_the_best() -> None:
     def interrupt(hunt: Hunt) -> None:
         seen.append(hunt.aspl)
         if len(seen) == 5:
-            raise KeyboardInterrupt
+            threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
 
-    found = search(64, 8, progress=interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    found = search(64, 4, progress=interrupt)
     assert found.interrupted
-    assert found.graph.aspl <= min(seen) < ring(64, 8).aspl
+    assert found.graph.aspl <= min(seen) < ring(64, 4).aspl
+    again = search(64, 4, iterations=found.iterations)
+    assert not again.interrupted
+    assert (again.graph.adjacency == found.graph.adjacency).all()
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_time_ends_it() -> None:
@@ -88,4 +96,4 @@ def test_too_many_nodes_are_refused() -> None:
 
 def test_a_thousand_nodes_are_searched() -> None:
     found = search(1024, 6, iterations=3_000)
-    assert found.graph.aspl < 4.6  # a random graph has about 4.2, the ring 85
+    assert found.graph.aspl < 4.1  # the best of as many random graphs has 4.2, the ring 85
