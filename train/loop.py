@@ -22,7 +22,7 @@ from rgp.train.learner import Learner
 from rgp.train.randomness import seed_all
 from rgp.train.resume import Position, checkpoint_to_resume, resume, training_state
 from rgp.train.stopping import StoppedError, stop_requests
-from rgp.train.tracking import RunFolder, append_result, check_results
+from rgp.train.tracking import RunFolder, append_result, check_results, has_result
 
 LOOK_EVERY = 10
 """Steps between looks at the loss: each look makes a GPU wait."""
@@ -64,7 +64,7 @@ def train(config: TrainConfig) -> RunResult:
         run, position = RunFolder.create(config), Position()
         learner.checkpoint({}, training_state(learner, position)).save(run.first)
 
-    length, fresh = len(learner.batches), position.epochs < config.epochs
+    length = len(learner.batches)
     begin = position.epochs * length + position.steps
     with SummaryWriter(run.logs, purge_step=begin) as log, _bar(console) as bar, stop_requests() as requests:
         task = bar.add_task("", now="")
@@ -111,7 +111,7 @@ def train(config: TrainConfig) -> RunResult:
             console.print(f"epoch {epoch + 1}/{config.epochs}: {now}, {shown(metrics)}")
 
     result = RunResult(run, position.last, position.best, spent, position.seconds)
-    if fresh:
+    if not has_result(results, run.path.parent.name, run.path.name):
         append_result(results, _row(began, config, learner, result))
     console.print(f"best {shown(result.best)}; last {shown(result.last)}; {result.seconds:.0f} s; {run.path}")
     return result
@@ -157,7 +157,7 @@ def _row(began: datetime, config: TrainConfig, learner: Learner, result: RunResu
     }
     return tops | {
         "time": began.isoformat(timespec="seconds"),
-        "config": config.experiment,
+        "config": result.folder.path.parent.name,
         "name": result.folder.path.name,
         "architecture": config.architecture,
         "graph": config.graph,

@@ -7,7 +7,7 @@
         config.yaml                     every setting, as it was resolved
         checkpoints/first.pth           before the first step
         checkpoints/best.pth            the epoch with the highest top-1 on the held-out images
-        checkpoints/last.pth            the last finished epoch, with all that --resume needs
+        checkpoints/last.pth            how far the run has come, with all that --resume needs
         logs/                           for TensorBoard
 """
 
@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The checkpoint of the last finished epoch."""
+        """The newest checkpoint: after an epoch, within one (save_every), or where the run was stopped."""
         return self.path / "checkpoints" / "last.pth"
 
     @property
@@ -93,6 +93,14 @@ def check_results(path: Path) -> None:
         header = path.read_text().partition("\n")[0].strip()
         if header and header != ",".join(COLUMNS):
             raise UsageError(f"{path}: its columns are not those of this rgp: move it away, or choose another --runs")
+
+
+def has_result(path: Path, config: str, name: str) -> bool:
+    """Whether the table has a row for the run of this folder: one killed just before it was added has none."""
+    if not path.exists():
+        return False
+    with path.open(newline="") as file:
+        return any((row["config"], row["name"]) == (config, name) for row in csv.DictReader(file))
 
 
 def append_result(path: Path, row: Mapping[str, object]) -> None:

@@ -20,6 +20,8 @@ def test_it_trains_and_then_evaluates(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*QUICK, "--evaluate", str(best)]) == 0
     top1 = Checkpoint.load(best).metrics["top1"]
     assert capsys.readouterr().out == f"{best}: top-1 {top1:.2f}% on the held-out images of bars:here\n"
+    assert main([*QUICK, "--pretrained", str(best), "--evaluate"]) == 0
+    assert capsys.readouterr().out == f"{best}: top-1 {top1:.2f}% on the held-out images of bars:here\n"
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["default"]
 
 
@@ -31,6 +33,7 @@ def test_it_trains_and_then_evaluates(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--architecture", "resnet51"], 2, "unknown architecture 'resnet51'"),
         (["--data", "imagefolder:absent"], 1, "absent/train: no such folder"),
         (["--evaluate", "absent.pth"], 1, "absent.pth"),
+        (["--evaluate"], 2, "evaluate names no checkpoint and pretrained is not set"),
         (["--graph", "absent.npy"], 1, "absent.npy"),
         ([*QUICK, "--lr", "1e30"], 1, "the loss is nan"),
     ],

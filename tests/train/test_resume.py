@@ -211,3 +211,16 @@ class TestRefusals:
         checkpoint.save(run.last)
         with pytest.raises(CheckpointError, match=rf"its training state is damaged.*KeyError: '{missing}'"):
             train(configured(epochs=1, resume=str(run.last)))
+
+
+def test_a_run_killed_before_its_row_gets_it_on_resuming(configured: Configured) -> None:
+    config = configured(epochs=1)
+    train(config)
+    results = Path(config.runs) / "results.csv"
+    (row,) = csv.DictReader(results.read_text().splitlines())
+    results.unlink()
+    train(replace(config, resume="auto"))
+    (again,) = csv.DictReader(results.read_text().splitlines())
+    assert {**again, "time": ""} == {**row, "time": ""}
+    train(replace(config, resume="auto"))
+    assert len(results.read_text().splitlines()) == 2
