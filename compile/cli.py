@@ -38,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint that rgp-train wrote")
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint of rgp-train, or of the published code of RGP")
     parser.add_argument("--engine", default="ort", help="what runs the network: ort, ONNX Runtime on CPU (default)")
     parser.add_argument("-o", "--output", type=Path, help="the bundle's folder (default: beside the checkpoint)")
     parser.add_argument("--threads", type=positive, default=available_cores(), help="default: all cores (%(default)s)")

@@ -25,6 +25,7 @@ from rgp.environment import environment
 from rgp.errors import DataError, RgpError
 from rgp.images import decode
 from rgp.measure import Comparison, compare
+from rgp.models import official
 from rgp.models.registry import restore
 
 Progress = Callable[[str], None]
@@ -50,7 +51,7 @@ def compile_checkpoint(
     """
     refuse_used(out)
     progress("reading the checkpoint")
-    checkpoint = Checkpoint.load(path)
+    checkpoint = official.load(path)
     model, preprocess = restore(checkpoint), checkpoint.preprocess
     real = _read_images(images, checkpoint) if images else []
     price = cost(model, (preprocess.channels, preprocess.size, preprocess.size))

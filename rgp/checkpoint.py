@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core import multiarray  # numpy has no public name for what makes its scalars
 from torch import Tensor
 
 from rgp.environment import versions
@@ -61,7 +63,11 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint onto the CPU; raises CheckpointError that says why a file is none."""
-        values = _load_plain(path)
+        return cls.of(load_plain(path), path)
+
+    @classmethod
+    def of(cls, values: dict[str, Any], path: Path) -> Checkpoint:
+        """The checkpoint that ``load_plain`` read from ``path``; CheckpointError if it is none."""
         if values.get("format") != FORMAT:
             keys = ", ".join(sorted(map(str, values))[:8])
             raise CheckpointError(
@@ -105,8 +111,17 @@ def _typed(values: dict[str, Any], name: str, kind: type[Any], of: type[Any] = o
     return value
 
 
-def _load_plain(path: Path) -> dict[str, Any]:
-    """``torch.load`` without pickle's powers, its sizes checked first."""
+# what a numpy scalar is made of: the published code leaves some in its optimiser's state
+_NUMPY_SCALARS: list[Any] = [
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    multiarray.scalar,
+    np.dtype,
+    type(np.dtype(np.float64)),
+]
+
+
+def load_plain(path: Path) -> dict[str, Any]:
+    """``torch.load`` onto the CPU without pickle's powers, sizes and checksums checked first; or CheckpointError."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -114,7 +129,8 @@ def _load_plain(path: Path) -> dict[str, Any]:
                 raise CheckpointError(f"{path}: unpacks to {unpacked} bytes: refused as a decompression bomb")
             if damaged := archive.testzip():  # torch itself does not compare checksums
                 raise CheckpointError(f"{path}: damaged: '{damaged}' does not match its checksum: copy it again")
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            values = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except OSError as error:

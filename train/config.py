@@ -69,7 +69,7 @@ class TrainConfig:
     name: str = setting("run", "folder in that; a number is added when it exists")
     save_every: int = setting(0, "steps between checkpoints within an epoch; 0: after each epoch only", "[0, inf)")
     resume: str | None = setting(None, "continue the run of this last.pth, or of the newest one (auto)")
-    evaluate: str | None = setting(None, "only evaluate this checkpoint on the held-out images")
+    evaluate: str | None = setting(None, "only evaluate this checkpoint, or that of pretrained, on the held-out images")
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -101,7 +101,8 @@ def load(argv: Sequence[str] | None = None) -> TrainConfig:
     parser.add_argument("--config", type=str | None, help="YAML file of the settings below")
     for entry in fields(TrainConfig):
         default, text = entry.default, entry.metadata["help"].replace("%", "%%")
-        parser.add_argument(f"--{entry.name}", type=_TYPES[entry.name], default=default, help=text)
+        bare: dict[str, Any] = {"nargs": "?", "const": ""} if entry.name == "evaluate" else {}
+        parser.add_argument(f"--{entry.name}", type=_TYPES[entry.name], default=default, help=text, **bare)
 
     with _as_usage_errors("command line"):
         path = parser.parse_args(argv).config
@@ -111,6 +112,10 @@ def load(argv: Sequence[str] | None = None) -> TrainConfig:
             base = parser.parse_object(_read(Path(path)))
     with _as_usage_errors("command line"):
         values = parser.parse_args(argv, namespace=base)
+    if values["evaluate"] == "":
+        if values["pretrained"] is None:
+            raise UsageError("evaluate names no checkpoint and pretrained is not set: give one of them a path")
+        values["evaluate"] = values["pretrained"]
     return TrainConfig(**{entry.name: values[entry.name] for entry in fields(TrainConfig)})
 
 
