@@ -124,6 +124,11 @@ class Graph:
         return aspl_bound(self.nodes, self.degree - self.self_loops)
 
     @property
+    def gap_percent(self) -> float:
+        """By how much the ASPL exceeds its lower bound; inf where the graph is not connected."""
+        return float("inf") if self.parts > 1 else 100 * (self.aspl / self.aspl_bound - 1)
+
+    @property
     def clustering(self) -> float:
         """Mean over nodes of the share of neighbour pairs that are joined (0 below two neighbours)."""
         triangles, pairs = self._triangles

@@ -146,7 +146,7 @@ def _short(spelling: str, most: int = 36) -> str:
 def _aspl(graph: Graph, *, short: bool = False) -> str:
     if graph.parts > 1:
         return f"{graph.parts} separate parts"
-    gap = f"{100 * (graph.aspl / graph.aspl_bound - 1):.2f}%"
+    gap = f"{graph.gap_percent:.2f}%"
     if short:
         return f"ASPL {graph.aspl:.4f}, gap {gap}"
     return f"ASPL {graph.aspl:.4f}, lower bound {graph.aspl_bound:.4f}, gap {gap}"

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from rgp import library
 from rgp.errors import UsageError
+from rgp.families import parse
 from rgp.files import written_whole
 from rgp.graph import Graph
 from rgp.graph_cli.numbers import rungs, whole
@@ -57,8 +58,7 @@ def run(options: argparse.Namespace) -> int:
     console = Console(stderr=True)
     written = 0
     for size in track(sizes, "writing ladders", console=console, transient=True, disable=not console.is_terminal):
-        best = library.load(*map(int, size.split("_")))
-        assert best is not None
+        (best,) = parse(size)
         graphs = ladder(best, options.rungs, options.seed)
         _write(root, size, graphs)
         written += len(graphs)

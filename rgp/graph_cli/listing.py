@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rgp import library
+from rgp.families import parse
 
 HELP = "list the graphs that ship with rgp, and how each was found"
 EPILOG = """\
@@ -34,13 +35,13 @@ def run(options: argparse.Namespace) -> int:
             "spelling": size,
             "aspl": graph.aspl,
             "aspl_bound": graph.aspl_bound,
-            "gap_percent": 100 * (graph.aspl / graph.aspl_bound - 1),
+            "gap_percent": graph.gap_percent,
             "diameter": int(graph.diameter),
             "spectral_gap": graph.spectral_gap,
             **{key: value for key, value in asdict(entry).items() if key in ("symmetry", "command", "graph6")},
         }
         for size, entry in library.entries().items()
-        if (graph := library.load(*map(int, size.split("_")))) is not None
+        for graph in parse(size)
     ]
     if options.json:
         print(json.dumps(rows, indent=1))

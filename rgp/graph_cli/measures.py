@@ -44,7 +44,7 @@ def measures(spelling: str, graphs: Sequence[Graph], channels: Sequence[int] = C
         "parts": _spread(graph.parts for graph in graphs),
         "aspl": _spread(graph.aspl for graph in graphs),
         "aspl_bound": _spread(graph.aspl_bound for graph in graphs),
-        "gap_percent": _spread(map(gap_percent, graphs)),
+        "gap_percent": _spread(graph.gap_percent for graph in graphs),
         "diameter": _spread(graph.diameter if math.isinf(graph.diameter) else int(graph.diameter) for graph in graphs),
         "clustering": _spread(graph.clustering for graph in graphs),
         "transitivity": _spread(graph.transitivity for graph in graphs),
@@ -56,11 +56,6 @@ def measures(spelling: str, graphs: Sequence[Graph], channels: Sequence[int] = C
         "lowerings": _lowerings(outlooks),
         "blocks": [{"channels": count, "side": _block(outlooks, count)} for count in channels],
     }
-
-
-def gap_percent(graph: Graph) -> float:
-    """By how much the ASPL exceeds its lower bound; inf where the graph is not connected."""
-    return math.inf if math.isinf(graph.aspl) else 100 * (graph.aspl / graph.aspl_bound - 1)
 
 
 def aspl_line(graph: Graph) -> str:

@@ -104,8 +104,7 @@ class _Shown:
 
 
 def _quality(graph: Graph) -> str:
-    gap = 100 * (graph.aspl / graph.aspl_bound - 1)
     return (
-        f"ASPL {graph.aspl:.4f}, lower bound {graph.aspl_bound:.4f}, gap {gap:.2f}%, diameter {graph.diameter:.0f}, "
-        f"spectral gap {graph.spectral_gap:.4f}"
+        f"ASPL {graph.aspl:.4f}, lower bound {graph.aspl_bound:.4f}, gap {graph.gap_percent:.2f}%, "
+        f"diameter {graph.diameter:.0f}, spectral gap {graph.spectral_gap:.4f}"
     )

@@ -12,23 +12,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# a primitive polynomial over GF(2) for each field, its bits from x^m down
-_POLYNOMIALS = {4: 0b111, 8: 0b1011, 16: 0b10011, 32: 0b100101}
+from rgp.families.field import powers
+
+_ORDERS = (4, 8, 16, 32)
 
 
 def polarity(nodes: int, degree: int) -> NDArray[np.bool_] | None:
     """The adjacency (N, N), or None where there is no such graph."""
     q = math.isqrt(nodes)
-    if q * q != nodes or q != degree or q not in _POLYNOMIALS:
+    if q * q != nodes or q != degree or q not in _ORDERS:
         return None
-    powers = [1]
-    while len(powers) < q - 1:
-        doubled = powers[-1] << 1
-        powers.append(doubled ^ _POLYNOMIALS[q] if doubled & q else doubled)
+    elements, log = powers(q), np.arange(q - 1)
     times = np.zeros((q, q), np.int64)
-    for i, a in enumerate(powers):
-        for j, b in enumerate(powers):
-            times[a, b] = powers[(i + j) % (q - 1)]
+    times[np.ix_(elements, elements)] = elements[(log[:, None] + log) % (q - 1)]
     x, y = np.divmod(np.arange(nodes), q)
     joined: NDArray[np.bool_] = (y[:, None] ^ y) == times[x[:, None], x]
     np.fill_diagonal(joined, False)
