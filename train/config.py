@@ -25,13 +25,17 @@ def setting(default: Any, text: str, within: str = "") -> Any:
 class TrainConfig:
     """All that decides a training run. A value out of its range raises UsageError."""
 
-    data: str = setting("digits", "data set: digits, imagefolder:PATH (ImageNet too), cifar10:PATH or cifar100:PATH")
-    download: bool = setting(False, "download the data set to its PATH if it is not there (cifar10, cifar100)")
-    image_size: int = setting(224, "side in pixels of the network's input, for imagefolder", "[8, 3584]")
+    data: str = setting("digits", "data set, NAME or NAME:PATH, as in imagenet:data/imagenet; docs/data.md lists them")
+    download: bool = setting(False, "download the data set to its PATH if it is not there")
+    image_size: int = setting(224, "side in pixels of the network's input, for data without its own", "[8, 3584]")
 
-    architecture: str = setting("small_resnet", "the network, by its name in rgp.models")
+    architecture: str = setting("small_resnet", "the network: a name of rgp-train networks, or timm:NAME")
     width: int | None = setting(None, "channels of the first stage (small_resnet)", "[1, inf)")
     blocks: int | None = setting(None, "residual blocks in a stage (small_resnet)", "[1, inf)")
+    match_macs: str | None = setting(
+        None,
+        "widen until the MACs under the graph are those of the dense network (dense), or this many millions",
+    )
     pretrained: str | None = setting(None, "checkpoint of the same network whose weights to start from")
 
     graph: str = setting("dense", "the mask: dense (none), family:N_d as in random:16_4?seed=1, or a .npy file")
@@ -40,6 +44,11 @@ class TrainConfig:
     skip: tuple[str, ...] = setting((), "shell patterns of layers to leave unmasked, as in [blocks.0.*]")
     narrow: Literal["refuse", "dense", "fewer"] = setting(
         "refuse", "a layer with fewer channels than nodes: refuse it, leave it dense, or take fewer nodes"
+    )
+
+    form: Literal["masked", "decomposed"] = setting(
+        "masked",
+        "decomposed: train affine graphs as grouped convolutions; checkpoints are masked all the same",
     )
 
     epochs: int = setting(20, "passes over the training images", "[1, inf)")
@@ -56,12 +65,24 @@ class TrainConfig:
     )
     ema: float = setting(0.0, "decay of a moving average of the weights, which is then what is kept; 0: none", "[0, 1)")
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", "[0, 1)")
+    mixup: float = setting(0.0, "alpha of mixup; 0: none. With cutmix too, each batch takes one of them", "[0, inf)")
+    cutmix: float = setting(0.0, "alpha of CutMix; 0: none", "[0, inf)")
+    randaugment: int = setting(0, "magnitude of RandAugment, two operations an image; 0: none", "[0, 30]")
+    teacher: str | None = setting(None, "checkpoint of a network for the same data to learn from, as a dense one")
+    teacher_share: float = setting(0.9, "share of the loss that is the distance to the teacher", "(0, 1]")
+    temperature: float = setting(4.0, "softens the teacher's and the network's answers for that distance", "(0, inf)")
     seed: int = setting(
         0, "decides the first weights, the order of the images and their augmentation", "[0, 4294967296)"
     )
 
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes the GPU if there is one")
-    amp: Literal["auto", "off", "bf16"] = setting("auto", "bfloat16 autocast; auto uses it on a GPU only")
+    amp: Literal["auto", "off", "bf16", "fp16"] = setting(
+        "auto", "autocast; auto: bf16 on a GPU only; fp16 scales the loss, and needs a GPU"
+    )
+    accumulate: int = setting(1, "forward and backward passes in a step, each on a share of the batch", "[1, inf)")
+    channels_last: bool = setting(False, "keep images and weights with channels last, which GPUs like")
+    compile: bool = setting(False, "compile the network with torch.compile")
+    sync_norm: bool = setting(True, "with several processes, BatchNorm sees the whole batch rather than its own share")
     workers: int = setting(0, "processes that decode and augment; 0 does it in this one", "[0, 256)")
 
     runs: str = setting("runs", "folder of all runs and of results.csv")
@@ -69,6 +90,7 @@ class TrainConfig:
     name: str = setting("run", "folder in that; a number is added when it exists")
     save_every: int = setting(0, "steps between checkpoints within an epoch; 0: after each epoch only", "[0, inf)")
     resume: str | None = setting(None, "continue the run of this last.pth, or of the newest one (auto)")
+    bench_data: bool = setting(False, "only measure how fast training images arrive")
     evaluate: str | None = setting(None, "only evaluate this checkpoint, or that of pretrained, on the held-out images")
 
     def __post_init__(self) -> None:
