@@ -66,6 +66,14 @@ bench: install ## measure dense against compiled on larger networks, into benchm
 bench-graphs: install ## search graphs beside the published ones and the bound, into benchmarks/results/
 	$(BIN)/python -m benchmarks.graph_search
 
+.PHONY: study
+study: install ## train recipes and graphs on digits, five seeds each, into benchmarks/results/ (1 to 2 hours)
+	$(BIN)/python -m benchmarks.recipes
+
+.PHONY: bench-train
+bench-train: install ## measure training steps, masked and decomposed beside dense, into benchmarks/results/
+	$(BIN)/python -m benchmarks.train_step
+
 .PHONY: library
 library: install ## search the graphs that ship again, keep what is better
 	$(BIN)/python -m benchmarks.build_library

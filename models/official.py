@@ -16,7 +16,8 @@ from torch import Tensor
 
 from rgp.checkpoint import Checkpoint, load_plain
 from rgp.errors import CheckpointError
-from rgp.models.published import PUBLISHED, Layout, check_fits, head_in, layout_of, recognise
+from rgp.models.published import Layout, check_fits, head_in, layout_of, recognise
+from rgp.models.published_names import PUBLISHED
 from rgp.models.scores import adjacencies, is_mask, spelled
 from rgp.preprocess import Preprocess
 

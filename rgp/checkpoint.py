@@ -58,7 +58,12 @@ class Checkpoint:
         # a numpy float is a float to Python, but not to weights_only
         values["metrics"] = {name: float(value) for name, value in self.metrics.items()}
         with written_whole(path) as file:
-            torch.save(values, file)
+            try:
+                torch.save(values, file)
+            except RuntimeError as error:  # torch hides why the file could not be written
+                if isinstance(hidden := error.__context__, OSError):
+                    raise OSError(hidden.errno, hidden.strerror, str(path)) from error
+                raise
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

@@ -41,11 +41,7 @@ class Preprocess:
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """(size, size, channels) uint8."""
-        if image.mode.startswith("I;16"):  # 16-bit grey: Pillow would clip it, not scale it
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        if isinstance(image.info.get("transparency"), bytes):  # a palette with alpha: Pillow warns without this step
-            image = image.convert("RGBA")
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        image = in_channels(image, self.channels)
         scale = self.resize / min(image.size)
         width, height = (max(self.size, round(side * scale)) for side in image.size)
         # resize only the part that the crop keeps: the sides of a panorama cost nothing
@@ -72,3 +68,12 @@ class Preprocess:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RgpError(f"preprocess: {type(error).__name__}: {error} in {dict(values)!r:.200}") from error
+
+
+def in_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image in grey (1) or RGB (3), 16-bit grey scaled rather than clipped."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if isinstance(image.info.get("transparency"), bytes):  # a palette with alpha: Pillow warns without this step
+        image = image.convert("RGBA")
+    return image.convert("L" if channels == 1 else "RGB")

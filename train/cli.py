@@ -1,8 +1,9 @@
-"""`rgp-train`: one configuration, then training or evaluation."""
+"""`rgp-train`: one configuration, then training or evaluation; and the commands that go with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rgp.cli import guarded
@@ -14,15 +15,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    from rgp.train.config import load  # here, so that an installation without rgp[train] says what is missing
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in COMMANDS:
+        COMMANDS[argv[0]](argv[1:])
+    else:
+        _train(argv)
+
+
+# imports wait until they are needed: torch takes seconds, --help and a mistyped option do not wait for it; and an
+# installation without rgp[train] says what is missing
+def _train(argv: Sequence[str]) -> None:
+    from rgp.train.config import load
 
     config = load(argv)
-    # torch takes seconds to import: --help and a mistyped option do not wait for it
-    from rgp.train.evaluation import evaluate_checkpoint, shown
-    from rgp.train.loop import train
+    if config.bench_data:
+        from rgp.train.bench_data import bench_data
 
-    if config.evaluate is None:
-        train(config)
-    else:
+        bench_data(config)
+    elif config.evaluate is not None:
+        from rgp.train.evaluation import evaluate_checkpoint, shown
+
         metrics = evaluate_checkpoint(config, Path(config.evaluate))
         print(f"{config.evaluate}: {shown(metrics)} on the held-out images of {config.data}")
+    else:
+        from rgp.train.loop import train
+
+        train(config)
+
+
+def _compare(argv: Sequence[str]) -> None:
+    from rgp.train.compare import run
+
+    run(argv)
+
+
+def _networks(argv: Sequence[str]) -> None:
+    from rgp.train.networks_cli import run
+
+    run(argv)
+
+
+def _shards(argv: Sequence[str]) -> None:
+    from rgp.train.make_shards import run
+
+    run(argv)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"compare": _compare, "networks": _networks, "shards": _shards}

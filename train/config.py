@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from argparse import ArgumentError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from rgp.errors import UsageError, unknown
+from rgp.train.published_options import modern_arguments, modern_settings
 
 
 def setting(default: Any, text: str, within: str = "") -> Any:
@@ -88,7 +90,8 @@ class TrainConfig:
     runs: str = setting("runs", "folder of all runs and of results.csv")
     experiment: str = setting("default", "folder in it; the configuration file's name unless given")
     name: str = setting("run", "folder in that; a number is added when it exists")
-    save_every: int = setting(0, "steps between checkpoints within an epoch; 0: after each epoch only", "[0, inf)")
+    save_every: int = setting(0, "epochs between checkpoints that are kept, as epoch-010.pth; 0: none", "[0, inf)")
+    save_steps: int = setting(0, "steps between writes of last.pth; 0: after each epoch only", "[0, inf)")
     resume: str | None = setting(None, "continue the run of this last.pth, or of the newest one (auto)")
     bench_data: bool = setting(False, "only measure how fast training images arrive")
     evaluate: str | None = setting(None, "only evaluate this checkpoint, or that of pretrained, on the held-out images")
@@ -123,9 +126,11 @@ def load(argv: Sequence[str] | None = None) -> TrainConfig:
     parser.add_argument("--config", type=str | None, help="YAML file of the settings below")
     for entry in fields(TrainConfig):
         default, text = entry.default, entry.metadata["help"].replace("%", "%%")
-        bare: dict[str, Any] = {"nargs": "?", "const": ""} if entry.name == "evaluate" else {}
+        const = "" if entry.name == "evaluate" else True if entry.type == "bool" else None
+        bare: dict[str, Any] = {} if const is None else {"nargs": "?", "const": const}
         parser.add_argument(f"--{entry.name}", type=_TYPES[entry.name], default=default, help=text, **bare)
 
+    argv = modern_arguments(sys.argv[1:] if argv is None else argv, {"config": None} | _TYPES)
     with _as_usage_errors("command line"):
         path = parser.parse_args(argv).config
     base = None
@@ -142,7 +147,10 @@ def load(argv: Sequence[str] | None = None) -> TrainConfig:
 
 
 _DESCRIPTION = """Train a network, dense or masked by a regular graph. Settings come from the command line, then
-the file of --config, then the defaults. Results go to runs/EXPERIMENT/NAME/, and a row to runs/results.csv."""
+the file of --config, then the defaults; options of the published code are understood. Results go to
+runs/EXPERIMENT/NAME/, and a row to runs/results.csv. Several processes: torchrun --nproc-per-node 8 -m rgp.train ...
+Other commands: rgp-train compare RUN ..., rgp-train networks, rgp-train shards (each with --help). docs/training.md
+explains the settings and says where they come from."""
 
 _TYPES: dict[str, Any] = get_type_hints(TrainConfig)
 _EXPECTED: Mapping[Any, str] = {
@@ -167,6 +175,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error.strerror}: give --config a YAML file") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path}: holds no settings: write lines as in 'epochs: 20'")
+    values = modern_settings(values)
     for key in values:
         if key not in _TYPES:
             raise UsageError(f"{path}: {unknown('setting', str(key), _TYPES)}")

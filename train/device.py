@@ -16,6 +16,8 @@ def choose_device(config: TrainConfig) -> torch.device:
 
 
 def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """A context that may be entered again and again: bfloat16 where ``amp`` wants it, else nothing."""
-    enabled = config.amp == "bf16" or (config.amp == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    """A context that may be entered again and again: the precision that ``amp`` wants; UsageError for fp16 on a CPU."""
+    if config.amp == "fp16" and device.type == "cpu":
+        raise UsageError("amp is 'fp16': that needs a GPU: give bf16, or off")
+    enabled = config.amp in ("bf16", "fp16") or (config.amp == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.float16 if config.amp == "fp16" else torch.bfloat16, enabled=enabled)

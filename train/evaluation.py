@@ -13,10 +13,11 @@ from rgp.errors import CheckpointError
 from rgp.models import official
 from rgp.models.registry import restore
 from rgp.normalise import Normalise
-from rgp.train.batches import EvaluationBatches
+from rgp.train.batches import EvaluationBatches, Part
 from rgp.train.config import TrainConfig
 from rgp.train.data import load_data
-from rgp.train.device import autocast, choose_device
+from rgp.train.device import autocast
+from rgp.train.distributed import Processes
 
 Metrics = dict[str, float]
 """``top1`` and, with more than 5 classes, ``top5`` in percent; ``loss``, the mean cross-entropy; and ``raw_top1``,
@@ -25,30 +26,33 @@ Metrics = dict[str, float]
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module, batches: EvaluationBatches, normalise: Normalise, precision: torch.autocast
+    network: nn.Module,
+    batches: EvaluationBatches,
+    normalise: Normalise,
+    precision: torch.autocast,
+    processes: Processes,
 ) -> Metrics:
-    """Evaluate ``network``, which it leaves in evaluation mode; every image counts once."""
+    """Evaluate ``network``, which it leaves in evaluation mode; every image counts once, in one of the processes."""
     network.eval()
-    device = normalise.get_buffer("scale").device
-    sums: dict[str, torch.Tensor] = {}
-    count = 0
+    sums = torch.zeros(5, device=processes.device, dtype=torch.float64)
     for images, classes in batches:
-        classes = classes.to(device, non_blocking=True)
+        classes = classes.to(processes.device, non_blocking=True)
         with precision:
-            logits = network(normalise(images.to(device, non_blocking=True))).float()
+            logits = network(normalise(images.to(processes.device, non_blocking=True))).float()
         best = logits.topk(min(5, logits.shape[1])).indices == classes[:, None]
-        found = {"loss": F.cross_entropy(logits, classes, reduction="sum"), "top1": 100 * best[:, 0].sum()}
-        if logits.shape[1] > 5:
-            found["top5"] = 100 * best.sum()
-        sums = {name: sums.get(name, 0) + value.double() for name, value in found.items()}
-        count += len(classes)
-    return {name: total.item() / count for name, total in sums.items()}
+        loss = F.cross_entropy(logits, classes, reduction="sum")
+        known = float(len(classes) * (logits.shape[1] > 5))  # images for which the best five say something
+        sums += torch.stack([loss, best[:, 0].sum(), best.sum(), loss.new_tensor(len(classes)), loss.new_tensor(known)])
+    loss_sum, first, five, count, known = processes.total(sums).tolist()
+    metrics = {"loss": loss_sum / count, "top1": 100 * first / count}
+    return metrics | ({"top5": 100 * five / count} if known else {})
 
 
 def evaluate_checkpoint(config: TrainConfig, path: Path) -> Metrics:
     """Evaluate a checkpoint on the held-out images of ``config.data``, preprocessed as the checkpoint says."""
     checkpoint = official.load(path)
-    device = choose_device(config)
+    processes = Processes(config)
+    device, part = processes.device, Part(processes.index, processes.count)
     data = load_data(config)
     preprocess, classes = checkpoint.preprocess, official.unnamed(len(data.labels))
     if checkpoint.labels == classes and preprocess.channels == data.preprocess.channels:
@@ -58,9 +62,9 @@ def evaluate_checkpoint(config: TrainConfig, path: Path) -> Metrics:
             f"{path}: knows {_classes(checkpoint.labels)}, {config.data} has {_classes(data.labels)}: evaluate it on "
             "the data set it was trained on"
         )
-    batches = EvaluationBatches(data.val, preprocess, config.batch_size, config.workers, pin=device.type == "cuda")
+    batches = EvaluationBatches(data.val, preprocess, config.batch_size, config.workers, device.type == "cuda", part)
     normalise = Normalise(preprocess).to(device)
-    return evaluate(restore(checkpoint).to(device), batches, normalise, autocast(config, device))
+    return evaluate(restore(checkpoint).to(device), batches, normalise, autocast(config, device), processes)
 
 
 def shown(metrics: Mapping[str, float]) -> str:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from rgp.checkpoint import Checkpoint
 from rgp.normalise import Normalise
-from rgp.train.batches import EvaluationBatches, TrainingBatches
+from rgp.train.batches import EvaluationBatches, Part, TrainingBatches
 from rgp.train.config import TrainConfig
 from rgp.train.dataset import ImageData
-from rgp.train.device import autocast, choose_device
+from rgp.train.device import autocast
+from rgp.train.distributed import Processes
 from rgp.train.evaluation import Metrics, evaluate
 from rgp.train.network import build_network, builder_options
+from rgp.train.objective import Objective
+from rgp.train.randomness import seed_process
 from rgp.train.recipe import average, optimiser, rate_of
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step, taken. ``number`` counts from 0 over all epochs; ``loss`` (a scalar) is still on the device."""
+    """One step, taken. ``number`` counts from 0 over all epochs; ``loss`` (a scalar) is still on the device.
+
+    ``images`` are those of all processes, ``loss`` is the mean over this one's.
+    """
 
     number: int
     rate: float
@@ -35,45 +42,68 @@ class Learner:
 
     def __init__(self, config: TrainConfig, data: ImageData) -> None:
         self.config, self.data = config, data
-        self.device = choose_device(config)
-        self.network, self.decisions = build_network(config, data)
-        self.network.to(self.device)
-        self.optimiser = optimiser(self.network, config)
-        self.average = average(self.network, config.ema) if config.ema else None
-        self.normalise = Normalise(data.preprocess).to(self.device)
+        self.processes = Processes(config)
+        self.device = self.processes.device
         self.precision = autocast(config, self.device)
-        pin = self.device.type == "cuda"
-        self.batches = TrainingBatches(data, config.batch_size, config.seed, config.workers, pin)
-        self.held_out = EvaluationBatches(data.val, data.preprocess, config.batch_size, config.workers, pin)
+        self.layout = torch.channels_last if config.channels_last else torch.preserve_format
+        self.network, self.decisions = build_network(config, data)
+        self.network.to(self.device).to(memory_format=self.layout)
+        self.average = average(self.network, config.ema) if config.ema else None
+        joined = self.processes.joined(self.network, config.sync_norm)
+        self.trained = cast(nn.Module, torch.compile(joined)) if config.compile else joined
+        self.optimiser = optimiser(self.network, config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
+        self.objective = Objective(config, data, self.device)
+        self.normalise = Normalise(data.preprocess).to(self.device)
+        pin, part = self.device.type == "cuda", Part(self.processes.index, self.processes.count)
+        self.batches = TrainingBatches(data, config.batch_size, config.seed, config.workers, pin, part)
+        self.held_out = EvaluationBatches(data.val, data.preprocess, config.batch_size, config.workers, pin, part)
+        seed_process(config.seed, self.processes.index)
 
     def steps(self, epoch: int, skip: int = 0) -> Iterator[Step]:
         """Take the steps of ``epoch`` (from 0), but the first ``skip``, and tell of each."""
         config, length = self.config, len(self.batches)
-        self.network.train()
+        self.trained.train()
         for number, (images, classes) in enumerate(self.batches.epoch(epoch, skip), start=epoch * length + skip):
             rate = rate_of(number, config, length)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             images, classes = (part.to(self.device, non_blocking=True) for part in (images, classes))
-            with self.precision:
-                logits = self.network(self.normalise(images))
-                loss = F.cross_entropy(logits, classes, label_smoothing=config.label_smoothing)
-            self.optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self.optimiser.step()
+            images, targets = self.objective.mixed(self.normalise(images), classes)
+            loss = self._backward(images.to(memory_format=self.layout), targets)
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
             if self.average:
                 self.average.update_parameters(self.network)
-            yield Step(number, rate, loss.detach(), len(images))
+            yield Step(number, rate, loss, len(images) * self.processes.count)
+
+    def _backward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Gather the gradient of the batch's mean loss in ``accumulate`` passes; the loss."""
+        self.optimiser.zero_grad()
+        loss = torch.zeros((), device=self.device)
+        shares = list(zip(images.chunk(self.config.accumulate), targets.chunk(self.config.accumulate), strict=True))
+        for place, (part, wanted) in enumerate(shares, start=1):
+            last = place == len(shares)
+            with nullcontext() if last else self.processes.apart(self.trained):
+                with self.precision:
+                    value = self.objective(self.trained(part), part, wanted) * (len(part) / len(images))
+                self.scaler.scale(value).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss += value.detach()
+        return loss
 
     def evaluate(self) -> Metrics:
         """How good the network that ``checkpoint`` keeps is on the held-out images.
 
         Where that is the average, ``raw_top1`` is what the network itself reaches.
         """
-        metrics = evaluate(self.kept, self.held_out, self.normalise, self.precision)
+        metrics = self._evaluated(self.kept)
         if self.average:
-            metrics["raw_top1"] = evaluate(self.network, self.held_out, self.normalise, self.precision)["top1"]
+            metrics["raw_top1"] = self._evaluated(self.network)["top1"]
         return metrics
+
+    def _evaluated(self, network: nn.Module) -> Metrics:
+        self.processes.share_buffers(network)
+        return evaluate(network, self.held_out, self.normalise, self.precision, self.processes)
 
     @property
     def kept(self) -> nn.Module:

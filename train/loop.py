@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.utils.tensorboard import SummaryWriter
 
 from rgp.cost import Cost, cost
 from rgp.errors import RgpError
 from rgp.train.config import TrainConfig
+from rgp.train.curves import Curves
 from rgp.train.data import load_data
+from rgp.train.distributed import Processes
 from rgp.train.evaluation import Metrics, shown
 from rgp.train.learner import Learner
 from rgp.train.randomness import seed_all
@@ -43,16 +45,17 @@ def train(config: TrainConfig) -> RunResult:
     """Train, evaluate after each epoch, keep the first, best and last checkpoint, and add a row to the results.
 
     RgpError if the loss is no longer a number; the last good checkpoint then stays as it is. Ctrl-C and SIGTERM
-    finish the step, write a checkpoint and raise StoppedError.
+    finish the step, write a checkpoint and raise StoppedError. Of several processes the first writes and speaks.
     """
     began, results = datetime.now(UTC), Path(config.runs) / "results.csv"
-    console = Console(markup=False, highlight=False, soft_wrap=True)
     check_results(results)
     source = checkpoint_to_resume(config)
 
     seed_all(config.seed)
     data = load_data(config)
     learner = Learner(config, data)
+    processes = learner.processes
+    console = Console(markup=False, highlight=False, soft_wrap=True, quiet=not processes.first)
     spent = cost(learner.network, (data.preprocess.channels, data.preprocess.size, data.preprocess.size))
     _introduce(console, learner, spent)
 
@@ -61,12 +64,16 @@ def train(config: TrainConfig) -> RunResult:
         steps = f" and {position.steps} steps" if position.steps else ""
         console.print(f"{source}: continued after epoch {position.epochs}{steps}")
     else:
-        run, position = RunFolder.create(config), Position()
-        learner.checkpoint({}, training_state(learner, position)).save(run.first)
+        run, position = processes.made_once(lambda: RunFolder.create(config)), Position()
+        _save(learner, run.first, {}, position)
 
     length = len(learner.batches)
     begin = position.epochs * length + position.steps
-    with SummaryWriter(run.logs, purge_step=begin) as log, _bar(console) as bar, stop_requests() as requests:
+    with (
+        Curves(run.logs if processes.first else None, begin) as curves,
+        _bar(console) as bar,
+        stop_requests() as requests,
+    ):
         task = bar.add_task("", now="")
         for epoch in range(position.epochs, config.epochs):
             started, skipped = time.perf_counter(), position.steps
@@ -75,29 +82,29 @@ def train(config: TrainConfig) -> RunResult:
 
             for done, step in enumerate(learner.steps(epoch, skipped), start=skipped + 1):
                 total += step.loss
-                if done < length and (requests or (config.save_every and done % config.save_every == 0)):
+                look = done % LOOK_EVERY == 0 or done == length
+                asked = _asked(requests, processes, look)
+                if done < length and (asked or (config.save_steps and done % config.save_steps == 0)):
                     within = replace(
                         position,
                         steps=done,
-                        loss=_finite(total.item(), epoch, config, run),
+                        loss=_finite(processes.mean(total), epoch, config, run),
                         seconds=position.seconds + time.perf_counter() - started,
                     )
-                    learner.checkpoint({}, training_state(learner, within)).save(run.last)
-                    if requests:
+                    _save(learner, run.last, {}, within)
+                    if asked:
                         where = f"in epoch {epoch + 1}, after {done} of {length} steps"
-                        raise StoppedError(requests[0], f"stopped {where}: {run.last} continues it (--resume auto)")
-                if done % LOOK_EVERY == 0 or done == length:
-                    loss = _finite(total.item() / done, epoch, config, run)
+                        raise StoppedError(asked, f"stopped {where}: {run.last} continues it (--resume auto)")
+                if look:
+                    loss = _finite(processes.mean(total) / done, epoch, config, run)
                     speed = (done - skipped) * step.images / (time.perf_counter() - started)
                     now = f"loss {loss:.4f}, lr {step.rate:.4f}, {speed:.0f} images/s"
                     bar.update(task, completed=done, now=now)
-                    log.add_scalar("train/loss", step.loss, step.number)
-                    log.add_scalar("train/lr", step.rate, step.number)
+                    curves.add(step.number, {"train/loss": processes.mean(step.loss), "train/lr": step.rate})
 
             metrics = learner.evaluate()
             _finite(metrics["loss"], epoch, config, run)
-            for name, value in metrics.items():
-                log.add_scalar(f"val/{name}", value, step.number)
+            curves.add(step.number, {f"val/{name}": value for name, value in metrics.items()})
             better = metrics["top1"] > position.best.get("top1", -1)
             position = Position(
                 epochs=epoch + 1,
@@ -106,15 +113,39 @@ def train(config: TrainConfig) -> RunResult:
                 seconds=position.seconds + time.perf_counter() - started,
             )
             if better:  # before the last: a run cut off between the two repeats the epoch and writes both again
-                learner.checkpoint(metrics, {}).save(run.best)
-            learner.checkpoint(metrics, training_state(learner, position)).save(run.last)
+                _save(learner, run.best, metrics, None)
+            if config.save_every and position.epochs % config.save_every == 0:
+                _save(learner, run.epoch(position.epochs), metrics, None)
+            _save(learner, run.last, metrics, position)
             console.print(f"epoch {epoch + 1}/{config.epochs}: {now}, {shown(metrics)}")
 
     result = RunResult(run, position.last, position.best, spent, position.seconds)
-    if not has_result(results, run.path.parent.name, run.path.name):
+    if processes.first and not has_result(results, run.path.parent.name, run.path.name):
         append_result(results, _row(began, config, learner, result))
     console.print(f"best {shown(result.best)}; last {shown(result.last)}; {result.seconds:.0f} s; {run.path}")
     return result
+
+
+def _save(learner: Learner, path: Path, metrics: Metrics, position: Position | None) -> None:
+    """Write a checkpoint, with what --resume needs if ``position`` is given; all processes meet here."""
+    training = training_state(learner, position) if position else {}
+    if learner.processes.first:
+        try:
+            learner.checkpoint(metrics, training).save(path)
+        except OSError as error:
+            good = RunFolder(path.parent.parent).newest_good
+            kept = f"{good} is whole; " if good.exists() else ""
+            raise RgpError(
+                f"{path}: cannot be written: {error.strerror}: {kept}make room, then --resume auto"
+            ) from error
+
+
+def _asked(requests: list[signal.Signals], processes: Processes, look: bool) -> signal.Signals | None:
+    """The signal that wants the run to stop; several processes ask each other when they look at the loss."""
+    number = int(requests[0]) if requests else 0
+    if processes.count > 1:
+        number = max(processes.gathered(number)) if look else 0
+    return signal.Signals(number) if number else None
 
 
 def _introduce(console: Console, learner: Learner, spent: Cost) -> None:
@@ -139,10 +170,9 @@ def _bar(console: Console) -> Progress:
 
 def _finite(loss: float, epoch: int, config: TrainConfig, run: RunFolder) -> float:
     if not math.isfinite(loss):
-        good = run.last if run.last.exists() else run.first
         raise RgpError(
             f"the loss is {loss} in epoch {epoch + 1}: lower lr ({config.lr}) or raise warmup_epochs "
-            f"({config.warmup_epochs}); the last good checkpoint is {good}"
+            f"({config.warmup_epochs}); the last good checkpoint is {run.newest_good}"
         )
     return loss
 

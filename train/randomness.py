@@ -20,6 +20,12 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_process(seed: int, index: int) -> None:
+    """Let each of the processes that train together draw numbers of its own; the first goes on as it is."""
+    if index:
+        seed_all((seed + index * 1_000_003) % 2**32)
+
+
 def random_state(device: torch.device) -> dict[str, Any]:
     """The states as plain values and tensors, which ``torch.load(weights_only=True)`` reads."""
     numpy_state = np.random.get_state(legacy=False)

@@ -16,7 +16,10 @@ from rgp.train.learner import Learner
 from rgp.train.randomness import random_state, set_random_state
 from rgp.train.tracking import RunFolder
 
-MAY_CHANGE = {"download", "device", "workers", "runs", "experiment", "name", "save_every", "resume", "evaluate"}
+MAY_CHANGE = {
+    *("download", "device", "workers", "runs", "experiment", "name", "save_every", "save_steps", "resume", "evaluate"),
+    *("channels_last", "compile", "bench_data"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def checkpoint_to_resume(config: TrainConfig) -> Path | None:
 
 
 def training_state(learner: Learner, position: Position) -> dict[str, Any]:
-    """What a checkpoint keeps for ``resume`` beside the weights: plain values and tensors."""
+    """What a checkpoint keeps for ``resume`` beside the weights: plain values and tensors. All processes meet here."""
     kept = (
         {}
         if learner.average is None
@@ -62,8 +65,10 @@ def training_state(learner: Learner, position: Position) -> dict[str, Any]:
     return kept | {
         "config": asdict(learner.config),
         "position": asdict(position),
+        "order": learner.batches.order,
         "optimiser": learner.optimiser.state_dict(),
-        "random": random_state(learner.device),
+        "scaler": learner.scaler.state_dict(),
+        "random": learner.processes.gathered(random_state(learner.device)),
     }
 
 
@@ -80,7 +85,10 @@ def resume(learner: Learner, path: Path) -> Position:
             learner.average.module.load_state_dict(checkpoint.state)
             learner.average.n_averaged.fill_(checkpoint.training["averaged"])
         learner.optimiser.load_state_dict(checkpoint.training["optimiser"])
-        set_random_state(checkpoint.training["random"], learner.device)
+        learner.scaler.load_state_dict(checkpoint.training["scaler"])
+        generators = checkpoint.training["random"]
+        if learner.processes.index < len(generators):  # else the run had fewer processes
+            set_random_state(generators[learner.processes.index], learner.device)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise CheckpointError(
@@ -94,6 +102,11 @@ def _check_same_run(learner: Learner, checkpoint: Checkpoint, path: Path) -> Non
     for key, ours in asdict(learner.config).items():
         if key not in MAY_CHANGE and theirs[key] != ours:
             raise UsageError(f"{path}: its run has {key} {theirs[key]!r}, not {ours!r}: start a new run to change it")
+    if (order := checkpoint.training["order"]) != learner.batches.order:
+        raise UsageError(
+            f"{path}: its run goes through the images as {order}, this one as {learner.batches.order}: give it "
+            "the same images and number of processes"
+        )
     if checkpoint.labels != learner.data.labels:
         raise UsageError(f"{path}: its run has other classes: the images of {learner.config.data} have changed")
     for layer, adjacency in checkpoint.masks.items():

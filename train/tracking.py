@@ -5,8 +5,12 @@
     runs/results.csv                    a row for each finished run
     runs/<experiment>/<name>/
         config.yaml                     every setting, as it was resolved
+        history.csv                     a row for each epoch (rgp.train.history)
+        report.html                     at the end: results, cost, curves, settings
+        result.json                     the same figures for programs; a run without it has not ended
         checkpoints/first.pth           before the first step
         checkpoints/best.pth            the epoch with the highest top-1 on the held-out images
+        checkpoints/epoch-010.pth       each tenth epoch, with save_every: 10
         checkpoints/last.pth            how far the run has come, with all that --resume needs
         logs/                           for TensorBoard
 """
@@ -33,6 +37,12 @@ COLUMNS = (
     *("macs", "dense_macs", "parameters", "dense_parameters", "seconds", "device"),
 )
 
+MAY_CHANGE = {
+    *("download", "device", "workers", "runs", "experiment", "name", "save_every", "save_steps", "resume", "evaluate"),
+    *("channels_last", "compile", "bench_data"),
+}
+"""Settings that do not decide a run's result: where it is kept, and how fast it comes."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -52,13 +62,37 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint: after an epoch, within one (save_every), or where the run was stopped."""
+        """The newest checkpoint: after an epoch, within one (save_steps), or where the run was stopped."""
         return self.path / "checkpoints" / "last.pth"
+
+    def epoch(self, number: int) -> Path:
+        """The checkpoint that is kept of an epoch, counted from 1 (save_every)."""
+        return self.path / "checkpoints" / f"epoch-{number:03d}.pth"
+
+    @property
+    def newest_good(self) -> Path:
+        """Where a run that has to end here left its weights: the last checkpoint, or if there is none the first."""
+        return self.last if self.last.exists() else self.first
 
     @property
     def logs(self) -> Path:
         """TensorBoard's folder."""
         return self.path / "logs"
+
+    @property
+    def history(self) -> Path:
+        """The curves, a row an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def report(self) -> Path:
+        """What came of it, for people."""
+        return self.path / "report.html"
+
+    @property
+    def result(self) -> Path:
+        """The same for programs; written last, so that a run with it is complete."""
+        return self.path / "result.json"
 
     @classmethod
     def create(cls, config: TrainConfig) -> RunFolder:

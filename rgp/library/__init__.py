@@ -20,6 +20,7 @@ SIZES: tuple[tuple[int, int], ...] = (
     *((16, d) for d in range(4, 13, 2)),
     *((32, d) for d in (4, 8, 16)),
     *((64, d) for d in range(4, 37, 2)),
+    *((16, 3), (32, 7), (64, 3), (64, 7), (64, 15), (64, 23), (64, 29), (64, 35)),  # one less: for loops=1
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -282,3 +284,28 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path
         checkpoint(training={"epoch": 4, "loop": lambda: None}).save(path)
     assert Checkpoint.load(path).graph == "dense"
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pth"]
+
+
+def test_a_full_disk_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "c.pth"
+    program = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from rgp.checkpoint import Checkpoint
+from rgp.preprocess import Preprocess
+def save(size):
+    state = {"w": torch.zeros(size)}
+    Checkpoint("a", {}, ("b",), Preprocess(1, 1, 1, (0.0,), (1.0,)), "dense", state).save(Path(sys.argv[1]))
+save(10)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    save(100_000)
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{path} File too large"
+    assert len(Checkpoint.load(path).state["w"]) == 10
+    assert list(tmp_path.iterdir()) == [path]

@@ -88,7 +88,7 @@ def test_the_papers_cifar_recipe_is_to_the_letter(name: str) -> None:
         ("lr: nan", "lr is 'nan': give a number"),
         ("download: maybe", "download is 'maybe': give true or false"),
         ("skip: stem", "skip is 'stem': give a list, as in [a, b]"),
-        ("amp: fp16", "amp is 'fp16': give one of auto, off, bf16"),
+        ("amp: fp8", "amp is 'fp8': give one of auto, off, bf16, fp16"),
         ("graph: [a]", "graph is '['a']': give text"),
         ("- epochs", "holds no settings"),
         ("", "holds no settings"),
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read_is_named(path: str) -> None:
     ("argv", "said"),
     [
         (["--epoch", "3"], "unknown option '--epoch': did you mean '--epochs'?"),
-        (["--batch-size=3"], "unknown option '--batch-size': did you mean '--batch_size'?"),
+        (["--batch-sizes=3"], "unknown option '--batch-sizes': did you mean '--batch_size'?"),
         (["--epochs"], "argument --epochs: expected one argument"),
         (["--epochs", "x"], "epochs is 'x': give a whole number"),
         (["digits.yaml"], "unrecognized arguments: digits.yaml"),

@@ -7,20 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from rgp.errors import DataError, ImageError, UsageError
+from rgp.train.batches import TrainingBatches
 from rgp.train.config import TrainConfig
 from rgp.train.data import load_data
 from rgp.train.dataset import ImageData
 from rgp.train.digits import digits, held_out_images
-
-
-def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+from tests.train.painted import paint, write_shards
 
 
 @pytest.fixture
@@ -61,6 +59,12 @@ class TestDigits:
         pixels = data.preprocess(data.val[0][0])
         assert (pixels.shape, str(pixels.dtype)) == ((16, 16, 1), "uint8")
         assert data.augment(data.train[0][0]).size == (16, 16)
+
+    @pytest.mark.parametrize("size", [8, 33, 224])
+    def test_the_network_sees_the_size_that_is_asked_for(self, size: int) -> None:
+        data = load_data(TrainConfig(data=f"digits:{size}"))
+        assert data.preprocess(data.val[0][0]).shape == (size, size, 1)
+        assert data.augment(data.train[0][0]).size == (size, size)
 
     def test_held_out_images_are_small_grey_scans_with_their_labels(self) -> None:
         images = held_out_images(15)
@@ -167,9 +171,14 @@ class TestCifar:
     [
         ("digit", "unknown data set 'digit': did you mean 'digits'?"),
         ("cifar:x", "unknown data set 'cifar': did you mean 'cifar10'?"),
-        ("imagefolder", "data is 'imagefolder': say where it lies, as in 'imagefolder:data/imagefolder'"),
+        ("imagefolder", "data is 'imagefolder': say where it lies or how much of it, as in 'imagefolder:data/imagef"),
         ("cifar10:", "data is 'cifar10:': say where it lies"),
-        ("digits:here", "data is 'digits:here': digits is part of the package"),
+        ("webdataset", "data is 'webdataset': say where it lies or how much of it, as in 'webdataset:data/shards'"),
+        ("synthetic", "data is 'synthetic': say where it lies or how much of it, as in 'synthetic:10x512'"),
+        ("digits:", "data is 'digits:': say where it lies or how much of it, as in 'digits:64'"),
+        ("digits:here", "data is 'digits:here': give a side in pixels from 8 to 3584, as in digits:32"),
+        ("digits:7", "data is 'digits:7': give a side in pixels from 8 to 3584"),
+        ("digits:3585", "data is 'digits:3585': give a side in pixels from 8 to 3584"),
     ],
 )
 def test_a_wrong_data_set_says_what_to_write(data: str, said: str) -> None:
@@ -178,10 +187,26 @@ def test_a_wrong_data_set_says_what_to_write(data: str, said: str) -> None:
     assert str(caught.value).startswith(said)
 
 
-def test_every_data_set_gives_what_the_network_expects(configured: Callable[..., TrainConfig], folder: Path) -> None:
-    for data in (load_data(configured()), digits(), open_folder(folder)):
+@pytest.fixture
+def every_data_set(configured: Callable[..., TrainConfig], folder: Path) -> list[ImageData]:
+    write_shards(folder / "shards", [8, 9], [3])
+    named = ["digits:24", "synthetic:3x17", f"imagefolder:{folder}", f"webdataset:{folder / 'shards'}"]
+    return [load_data(configured()), *(load_data(TrainConfig(data=name, image_size=16)) for name in named)]
+
+
+def test_every_data_set_gives_what_the_network_expects(every_data_set: list[ImageData]) -> None:
+    for data in every_data_set:
         preprocess = data.preprocess
         image, label = data.train[0]
         augmented = data.augment(image.convert("L" if preprocess.channels == 1 else "RGB"))
         assert augmented.size == (preprocess.size, preprocess.size)
         assert 0 <= label < len(data.labels)
+
+
+def test_every_data_set_gives_the_same_epochs_with_workers(every_data_set: list[ImageData]) -> None:
+    for data in every_data_set:
+        alone, helped = (TrainingBatches(data, 64, 0, workers, pin=False) for workers in (0, 2))
+        for epoch in (0, 1):
+            for (images, classes), (theirs, others) in zip(alone.epoch(epoch), helped.epoch(epoch), strict=True):
+                assert torch.equal(images, theirs)
+                assert torch.equal(classes, others)

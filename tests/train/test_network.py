@@ -53,7 +53,7 @@ def test_first_and_last_convolutions_are_masked_when_asked(
     assert masked(config) == ["middle"]
     assert masked(replace(config, last_dense=False)) == ["middle", "head"]
     first = replace(config, first_dense=False, narrow="dense")
-    assert build_network(first, load_data(first))[1][0].why == "1 channels, fewer than 3 nodes"
+    assert build_network(first, load_data(first))[1][0].why == "fewer channels than 3 nodes"
 
 
 def test_skipped_layers_stay_dense(configured: Configured) -> None:

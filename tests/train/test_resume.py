@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rgp.checkpoint import Checkpoint
-from rgp.errors import CheckpointError, UsageError
+from rgp.errors import CheckpointError, RgpError, UsageError
 from rgp.models import registry
 from rgp.models.small import SmallResNet
 from rgp.train.config import TrainConfig
@@ -140,7 +140,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full_disk)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(RgpError, match=r"cannot be written: No space left on device: .*last\.pth is whole"):
             train(config)
     run = RunFolder.newest(config)
     assert run is not None
@@ -202,7 +202,7 @@ class TestRefusals:
         with pytest.raises(CheckpointError, match=r"last\.pth: truncated"):
             train(configured(epochs=1, resume=str(run.last)))
 
-    @pytest.mark.parametrize("missing", ["config", "position", "optimiser", "random"])
+    @pytest.mark.parametrize("missing", ["config", "position", "optimiser", "random", "order"])
     def test_a_damaged_training_state_is_said_to_be_one(
         self, run: RunFolder, configured: Configured, missing: str
     ) -> None:

@@ -92,7 +92,7 @@ def test_the_second_request_is_not_held_back() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-SETTINGS = {"data": "digits", "width": 8, "epochs": 2, "batch_size": 16, "graph": "ring:8_2", "save_every": 5}
+SETTINGS = {"data": "digits", "width": 8, "epochs": 2, "batch_size": 16, "graph": "ring:8_2", "save_steps": 5}
 
 
 def test_kill_9_loses_at_most_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_kill_9_loses_at_most_the_steps_since_the_last_checkpoint(tmp_path: Path
     config = TrainConfig(runs=str(tmp_path / "runs"), **SETTINGS)  # type: ignore[arg-type]
     resumed = train(replace(config, resume="auto"))
     assert resumed.folder.last == last
-    assert_same_end(resumed, train(replace(config, name="straight", save_every=0)))
+    assert_same_end(resumed, train(replace(config, name="straight", save_steps=0)))

@@ -3,13 +3,14 @@
 import csv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from rgp.errors import UsageError
 from rgp.train.config import TrainConfig, load
-from rgp.train.tracking import COLUMNS, RunFolder, append_result, check_results
+from rgp.train.tracking import COLUMNS, MAY_CHANGE, RunFolder, append_result, check_results
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -72,3 +73,8 @@ def test_a_table_with_other_columns_is_refused_before_it_is_spoilt(tmp_path: Pat
     path.write_text("name,accuracy\nold,1\n")
     with pytest.raises(UsageError, match="its columns are not those of this rgp"):
         check_results(path)
+
+
+def test_what_may_change_is_a_setting_and_the_seed_is_not_of_it() -> None:
+    assert {entry.name for entry in fields(TrainConfig)} > MAY_CHANGE
+    assert "seed" not in MAY_CHANGE
