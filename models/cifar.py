@@ -26,8 +26,6 @@ class PaddedBlock(nn.Module):
         self.conv1, self.bn1 = _conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
         self.conv2, self.bn2 = _conv(outputs, outputs, 3), nn.BatchNorm2d(outputs)
         self.stride = stride
-        self.before = (outputs - inputs) // 2
-        self.behind = outputs - inputs - self.before
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -35,8 +33,8 @@ class PaddedBlock(nn.Module):
         shortcut = images
         if self.stride > 1:
             shortcut = shortcut[:, :, :: self.stride, :: self.stride]
-        if self.before or self.behind:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, self.before, self.behind))
+        if new := residual.shape[1] - shortcut.shape[1]:
+            shortcut = F.pad(shortcut, (0, 0, 0, 0, new // 2, new - new // 2))
         return F.relu(residual + shortcut)
 
 

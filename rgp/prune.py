@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from rgp.blocks import block_sizes
 from rgp.conv import GraphConv2d
 from rgp.errors import GraphError, PruneError, UsageError, unknown
 from rgp.families import resized
@@ -28,6 +29,14 @@ class LayerDecision:
     kernel: tuple[int, ...]
     graph: Graph | None
     why: str
+
+    @property
+    def kept(self) -> float:
+        """The share of its weights, and so of its MACs, that the graph leaves."""
+        if self.graph is None:
+            return 1.0
+        out, into = (block_sizes(channels, self.graph.nodes) for channels in (self.out_channels, self.in_channels))
+        return float(out @ self.graph.adjacency @ into) / (self.out_channels * self.in_channels)
 
     def __str__(self) -> str:
         what = self.graph.spelling if self.graph else "dense"
@@ -50,8 +59,9 @@ def prune(
     classifier is the last convolution or linear layer, so it matters only where that is a convolution.
     ``skip``: shell patterns of layer names to leave dense. ``narrow`` says what happens to a layer with fewer
     channels than the graph has nodes: "refuse" raises PruneError, "dense" leaves it, "fewer" takes the same
-    family and density on the most nodes that fit and divide N. Convolutions with groups stay as they are; one
-    that stands in several places is masked in all of them. Nothing is changed if anything is refused.
+    family and density on the most nodes that fit and divide N. Convolutions with groups stay as they are, and so
+    do those of a class with a forward pass of its own; one that stands in several places is masked in all of
+    them. Nothing is changed if anything is refused.
     """
     graphs = (graph,) if isinstance(graph, Graph) else tuple(graph)
     if not graphs:
@@ -79,7 +89,7 @@ def prune(
             chosen, why = _fit(name, conv, turn, narrow)
         decisions.append(LayerDecision(name, conv.in_channels, conv.out_channels, conv.kernel_size, chosen, why))
     if not any(decision.graph for decision in decisions):
-        raise PruneError(f"no convolution of {type(model).__name__} was masked: " + str(decisions[-1]))
+        raise PruneError(f"no convolution of {type(model).__name__} was masked: {', '.join(summary(decisions))}")
     places = [(name, m) for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, nn.Conv2d)]
     for (_, conv), decision in zip(convs, decisions, strict=True):
         if decision.graph:
@@ -90,19 +100,38 @@ def prune(
     return decisions
 
 
+def summary(decisions: Sequence[LayerDecision]) -> list[str]:
+    """What was done, in a phrase for each graph and reason: "52 masked by 64_16", "1 dense (first layer)".
+
+    The masked layers come first. Graphs of one size that layers take in turn are one phrase.
+    """
+    alike: dict[tuple[str, str], list[str]] = {}
+    for decision in sorted(decisions, key=lambda decision: decision.graph is None):
+        graph = decision.graph
+        size = f"{graph.nodes}_{graph.degree}" if graph else ""
+        alike.setdefault((size, decision.why), []).append(graph.spelling if graph else "")
+    phrases = []
+    for (size, why), spellings in alike.items():
+        distinct = set(spellings)
+        by = spellings[0] if len(distinct) == 1 else f"{len(distinct)} graphs {size} in turn"
+        reason = "" if why == "masked" else f" ({why})"
+        phrases.append(f"{len(spellings)} {f'masked by {by}' if size else 'dense'}{reason}")
+    return phrases
+
+
 def _fit(name: str, conv: nn.Conv2d, graph: Graph, narrow: Narrow) -> tuple[Graph | None, str]:
     """The graph for one layer, or None, and why."""
     if isinstance(conv, GraphConv2d):
         raise PruneError(f"{name} is masked by a graph already: prune a network once")
     if conv.groups != 1:
-        return None, f"has {conv.groups} groups already"
+        return None, "depthwise" if conv.groups == conv.in_channels else "has groups already"
     if type(conv) is not nn.Conv2d:  # its forward pass may do more, and the mask would drop that in silence
-        raise PruneError(f"{name} is a {type(conv).__name__}, not a plain Conv2d: skip it by name")
+        return None, f"{type(conv).__name__}, not a plain Conv2d"
     width = min(conv.in_channels, conv.out_channels)
     if width >= graph.nodes:
         return graph, "masked"
     if narrow == "dense":
-        return None, f"{width} channels, fewer than {graph.nodes} nodes"
+        return None, f"fewer channels than {graph.nodes} nodes"
     if narrow == "refuse":
         raise PruneError(
             f"{name} has {conv.in_channels} -> {conv.out_channels} channels, fewer than the {graph.nodes} nodes "
@@ -112,7 +141,7 @@ def _fit(name: str, conv: nn.Conv2d, graph: Graph, narrow: Narrow) -> tuple[Grap
     for nodes in range(width, 1, -1):
         if graph.nodes % nodes == 0:
             try:
-                return resized(graph, nodes), f"{width} channels: {nodes} nodes instead of {graph.nodes}"
+                return resized(graph, nodes), f"fewer channels than {graph.nodes} nodes"
             except GraphError as error:
                 problem = problem or str(error)
     raise PruneError(f"{name}: no graph with at most {width} nodes: {problem}")

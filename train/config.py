@@ -103,7 +103,7 @@ class TrainConfig:
                 raise UsageError(f"{entry.name} is {value}: give a number in {within}")
         if self.warmup_epochs >= self.epochs:
             raise UsageError(f"warmup_epochs is {self.warmup_epochs}: give fewer than the {self.epochs} epochs")
-        if list(self.milestones) != sorted({*self.milestones} & {*range(1, self.epochs)}):
+        if list(self.milestones) != sorted({each for each in self.milestones if 1 <= each < self.epochs}):
             raise UsageError(
                 f"milestones is {list(self.milestones)}: give rising epochs from 1 to {self.epochs - 1}, as in [30, 60]"
             )

@@ -46,7 +46,8 @@ class Learner:
         self.device = self.processes.device
         self.precision = autocast(config, self.device)
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format
-        self.network, self.decisions = build_network(config, data)
+        self.options = builder_options(config, data)
+        self.network, self.decisions = build_network(config, data, self.options)
         self.network.to(self.device).to(memory_format=self.layout)
         self.average = average(self.network, config.ema) if config.ema else None
         joined = self.processes.joined(self.network, config.sync_norm)
@@ -114,7 +115,7 @@ class Learner:
         """The network as it is now, or its average."""
         return Checkpoint(
             architecture=self.config.architecture,
-            options=builder_options(self.config, self.data),
+            options=self.options,
             labels=self.data.labels,
             preprocess=self.data.preprocess,
             graph=self.config.graph,

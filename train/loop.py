@@ -15,13 +15,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rgp.cost import Cost, cost
 from rgp.errors import RgpError
+from rgp.prune import summary
 from rgp.train.config import TrainConfig
 from rgp.train.curves import Curves
 from rgp.train.data import load_data
 from rgp.train.distributed import Processes
 from rgp.train.evaluation import Metrics, shown
+from rgp.train.history import Epoch, History
 from rgp.train.learner import Learner
 from rgp.train.randomness import seed_all
+from rgp.train.report import finish
 from rgp.train.resume import Position, checkpoint_to_resume, resume, training_state
 from rgp.train.stopping import StoppedError, stop_requests
 from rgp.train.tracking import RunFolder, append_result, check_results, has_result
@@ -67,6 +70,9 @@ def train(config: TrainConfig) -> RunResult:
         run, position = processes.made_once(lambda: RunFolder.create(config)), Position()
         _save(learner, run.first, {}, position)
 
+    history, begun = History(run.history), position.epochs
+    if processes.first:
+        history.truncate(begun)
     length = len(learner.batches)
     begin = position.epochs * length + position.steps
     with (
@@ -112,6 +118,21 @@ def train(config: TrainConfig) -> RunResult:
                 best=metrics if better else position.best,
                 seconds=position.seconds + time.perf_counter() - started,
             )
+            if processes.first:  # before the checkpoint that counts it: rows it does not know are dropped on resuming
+                history.append(
+                    Epoch(
+                        epoch=position.epochs,
+                        steps=position.epochs * length,
+                        train_loss=loss,
+                        lr=step.rate,
+                        images_per_second=speed,
+                        seconds=position.seconds,
+                        top1=metrics["top1"],
+                        top5=metrics.get("top5"),
+                        loss=metrics["loss"],
+                        raw_top1=metrics.get("raw_top1"),
+                    )
+                )
             if better:  # before the last: a run cut off between the two repeats the epoch and writes both again
                 _save(learner, run.best, metrics, None)
             if config.save_every and position.epochs % config.save_every == 0:
@@ -122,6 +143,17 @@ def train(config: TrainConfig) -> RunResult:
     result = RunResult(run, position.last, position.best, spent, position.seconds)
     if processes.first and not has_result(results, run.path.parent.name, run.path.name):
         append_result(results, _row(began, config, learner, result))
+    if processes.first and (begun < config.epochs or not run.result.exists()):
+        finish(
+            console,
+            run,
+            config,
+            spent,
+            learner.decisions,
+            held_out=len(data.val),
+            device=learner.device,
+            processes=processes.count,
+        )
     console.print(f"best {shown(result.best)}; last {shown(result.last)}; {result.seconds:.0f} s; {run.path}")
     return result
 
@@ -152,8 +184,10 @@ def _introduce(console: Console, learner: Learner, spent: Cost) -> None:
     config, data, preprocess = learner.config, learner.data, learner.data.preprocess
     size = f"{preprocess.channels} x {preprocess.size} x {preprocess.size}"
     console.print(f"{config.data}: {len(data.train)} + {len(data.val)} images {size}, {len(data.labels)} classes")
-    for decision in learner.decisions:
-        console.print(f"  {decision}")
+    for line in summary(learner.decisions):
+        console.print(f"  {line}")
+    if "width_percent" in learner.options:
+        console.print(f"  {learner.options['width_percent']}% of the channels, to match {config.match_macs} MACs")
     console.print(
         f"{config.architecture}, graph {config.graph}, on {learner.device}: "
         f"{spent.macs / 1e6:.1f} of {spent.dense_macs / 1e6:.1f} MMAC ({spent.macs / spent.dense_macs:.1%}), "

@@ -14,12 +14,7 @@ from rgp.train.config import TrainConfig
 from rgp.train.evaluation import Metrics
 from rgp.train.learner import Learner
 from rgp.train.randomness import random_state, set_random_state
-from rgp.train.tracking import RunFolder
-
-MAY_CHANGE = {
-    *("download", "device", "workers", "runs", "experiment", "name", "save_every", "save_steps", "resume", "evaluate"),
-    *("channels_last", "compile", "bench_data"),
-}
+from rgp.train.tracking import MAY_CHANGE, RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rgp.conv import GraphConv2d
 from rgp.errors import PruneError, UsageError
 from rgp.families import parse, ring
 from rgp.graph import Graph
-from rgp.prune import LayerDecision, prune
+from rgp.prune import LayerDecision, prune, summary
 
 
 def tower(*widths: int, head: bool = True, kernel: int = 3) -> nn.Sequential:
@@ -126,8 +128,8 @@ def test_narrow_layers_are_left_dense_on_request() -> None:
     assert masks(prune(tower(3, 8, 16, 4, 8), ring(8, 4), narrow="dense")) == {
         "0": "first layer",
         "1": "ring:8_4",
-        "2": "4 channels, fewer than 8 nodes",
-        "3": "4 channels, fewer than 8 nodes",
+        "2": "fewer channels than 8 nodes",
+        "3": "fewer channels than 8 nodes",
     }
 
 
@@ -135,7 +137,7 @@ def test_narrow_layers_take_fewer_nodes_on_request() -> None:
     network = tower(3, 64, 48, 16, 64)
     decisions = prune(network, ring(64, 16), narrow="fewer")
     assert masks(decisions) == {"0": "first layer", "1": "ring:32_8", "2": "ring:16_4", "3": "ring:16_4"}
-    assert decisions[1].why == "48 channels: 32 nodes instead of 64"
+    assert decisions[1].why == "fewer channels than 64 nodes"
     for i in (1, 2, 3):
         conv = network[i]
         assert isinstance(conv, GraphConv2d)
@@ -159,10 +161,11 @@ def test_fewer_nodes_are_refused_where_the_family_has_none(graph: Graph, message
 
 
 def test_grouped_convolutions_stay_as_they_are() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 1), nn.Flatten())
+    grouped = (nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3, groups=2))
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), *grouped, nn.Conv2d(8, 8, 1), nn.Flatten())
     decisions = prune(network, ring(8, 4), last_dense=False)
-    assert masks(decisions) == {"0": "first layer", "1": "has 8 groups already", "2": "ring:8_4"}
-    assert type(network[1]) is nn.Conv2d
+    assert masks(decisions) == {"0": "first layer", "1": "depthwise", "2": "has groups already", "3": "ring:8_4"}
+    assert (network[1], network[2]) == grouped
 
 
 class Shared(nn.Module):
@@ -199,17 +202,42 @@ class ScaledConv2d(nn.Conv2d):
         return 2 * super().forward(input)
 
 
-def test_a_convolution_with_a_forward_pass_of_its_own_is_refused_by_name_and_can_be_skipped() -> None:
-    network = nn.Sequential(
-        nn.Conv2d(3, 8, 1), ScaledConv2d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.LazyLinear(2)
-    )
-    with pytest.raises(PruneError, match="1 is a ScaledConv2d, not a plain Conv2d: skip it by name"):
-        prune(network, ring(8, 4))
-    assert masks(prune(network, ring(8, 4), skip=["1"])) == {
-        "0": "first layer",
-        "1": "skipped by name",
-        "2": "ring:8_4",
-    }
+def test_a_convolution_with_a_forward_pass_of_its_own_stays_dense_and_that_is_said() -> None:
+    scaled = ScaledConv2d(8, 8, 1)
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), scaled, nn.Conv2d(8, 8, 1), nn.Flatten(), nn.LazyLinear(2))
+    decisions = prune(network, ring(8, 4))
+    assert masks(decisions) == {"0": "first layer", "1": "ScaledConv2d, not a plain Conv2d", "2": "ring:8_4"}
+    assert network[1] is scaled
+
+
+def test_a_network_of_nothing_but_such_convolutions_is_refused() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), ScaledConv2d(8, 8, 1), ScaledConv2d(8, 8, 1), nn.Flatten())
+    with pytest.raises(PruneError, match=r"masked: 1 dense \(first layer\), 2 dense \(ScaledConv2d, not a plain"):
+        prune(network, ring(8, 4), last_dense=False)
+
+
+def test_a_summary_counts_layers_by_graph_and_reason() -> None:
+    network = tower(3, 8, 16, 16, 4, 8)
+    network.add_module("deep", nn.Conv2d(8, 8, 3, groups=8))
+    network.add_module("end", nn.Linear(8, 5))
+    assert summary(prune(network, ring(8, 4), narrow="fewer")) == [
+        "2 masked by ring:8_4",
+        "2 masked by ring:4_2 (fewer channels than 8 nodes)",
+        "1 dense (first layer)",
+        "1 dense (depthwise)",
+    ]
+    turns = prune(tower(3, *[4] * 8), parse("affine:4_2?rotate=1"))
+    assert summary(turns) == ["7 masked by 3 graphs 4_2 in turn", "1 dense (first layer)"]
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.sampled_from(["ring:4_2", "random:4_2", "ring:3_2"]))
+def test_the_share_kept_is_that_of_the_mask(inputs: int, outputs: int, graph: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, inputs, 1), nn.Conv2d(inputs, outputs, 1), nn.Flatten(), nn.LazyLinear(2))
+    first, second = prune(network, parse(graph))
+    conv = network[1]
+    assert isinstance(conv, GraphConv2d)
+    assert first.kept == 1
+    assert second.kept == pytest.approx(conv.mask.float().mean().item())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +245,7 @@ def test_a_convolution_with_a_forward_pass_of_its_own_is_refused_by_name_and_can
     [
         (nn.Linear(3, 3), {}, PruneError, "Linear has no convolution inside to prune"),
         (nn.Conv2d(8, 8, 1), {"first_dense": False}, PruneError, "Conv2d has no convolution inside to prune"),
-        (tower(3, 8), {}, PruneError, "no convolution of Sequential was masked: 0: 3 -> 8 3x3: dense .first layer."),
+        (tower(3, 8), {}, PruneError, "no convolution of Sequential was masked: 1 dense .first layer."),
         (tower(3, 8, 8), {"skip": ["*"]}, PruneError, "no convolution of Sequential was masked"),
         (tower(3, 8, 8), {"skip": ["layer1"]}, UsageError, "unknown layer to skip 'layer1'"),
         (tower(3, 8, 8), {"skip": ["1", "hed"]}, UsageError, "unknown layer to skip 'hed': known: 0, 1"),

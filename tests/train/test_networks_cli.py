@@ -81,14 +81,14 @@ def test_the_table_in_the_docs_is_what_its_command_prints(capsys: pytest.Capture
     text = DOCS.read_text()
     commands = [line for line in text.replace("\\\n", " ").splitlines() if "networks --markdown" in line]
     assert len(commands) == 2
-    quick = ("resnet50", "cifar_resnet18", "cifar_resnet56", "timm:mobilenetv3_small_050")
+    quick = ("resnet50", "cifar_resnet56", "timm:mobilenetv3_small_050")
     for command in commands:
         words = shlex.split(command)[2:]
         options = [*words[words.index("--graphs") :], "--markdown", "--narrow", "dense"]
         assert words[:3] == ["--markdown", "--narrow", "dense"]
         names = words[3 : words.index("--graphs")]
         rows = printed(capsys, *(name for name in names if name in quick), *options).splitlines()
-        assert len(rows) > 3
+        assert len(rows) > 2
         for row in rows:
             assert row in text
         for name in names:

@@ -20,7 +20,7 @@ from rgp.train.config import TrainConfig, load
 from rgp.train.data import load_data
 from rgp.train.history import Epoch, History
 from rgp.train.loop import RunResult, train
-from rgp.train.network import build_network
+from rgp.train.network import build_network, builder_options
 from rgp.train.report import command, finish
 from rgp.train.tracking import RunFolder
 
@@ -49,7 +49,7 @@ def rows(count: int, *, average: bool = False, top5: bool = True) -> list[Epoch]
 def finished_run(config: TrainConfig, epochs: list[Epoch], processes: int = 1) -> RunFolder:
     """A run's folder with its report, of ``epochs`` that never were trained."""
     data = load_data(config)
-    network, decisions = build_network(config, data)
+    network, decisions = build_network(config, data, builder_options(config, data))
     folder = RunFolder.create(config)
     for each in epochs:
         History(folder.history).append(each)
