@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
+from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -91,7 +92,8 @@ def _folded(model: nn.Module) -> nn.Module:
 
 def _adaptive_average_pool(input: FLOAT, output_size: list[int]) -> FLOAT:
     """Keep the pooling whole: torch's own decomposition turns it and the flatten after it into a Gather."""
-    if input.shape is not None and list(output_size) == list(input.shape[2:]):  # torchvision's VGG at 224 pixels
+    shape: Any = input.shape
+    if list(output_size) == list(shape[2:]):  # torchvision's VGG at 224 pixels
         return opset20.Identity(input)
     if list(output_size) != [1, 1]:
         raise CompileError(f"adaptive average pooling to {list(output_size)} is not supported, only to 1x1")

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rgp.checkpoint import Checkpoint
+from rgp.cost import cost
+from rgp.decomposed import decompose_
 from rgp.normalise import Normalise
 from rgp.train.batches import EvaluationBatches, Part, TrainingBatches
 from rgp.train.config import TrainConfig
@@ -48,6 +50,9 @@ class Learner:
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format
         self.options = builder_options(config, data)
         self.network, self.decisions = build_network(config, data, self.options)
+        preprocess = data.preprocess
+        self.cost = cost(self.network, (preprocess.channels, preprocess.size, preprocess.size))
+        self.undecomposed = decompose_(self.network) if config.form == "decomposed" else []
         self.network.to(self.device).to(memory_format=self.layout)
         self.average = average(self.network, config.ema) if config.ema else None
         joined = self.processes.joined(self.network, config.sync_norm)
@@ -55,10 +60,10 @@ class Learner:
         self.optimiser = optimiser(self.network, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
         self.objective = Objective(config, data, self.device)
-        self.normalise = Normalise(data.preprocess).to(self.device)
+        self.normalise = Normalise(preprocess).to(self.device)
         pin, part = self.device.type == "cuda", Part(self.processes.index, self.processes.count)
         self.batches = TrainingBatches(data, config.batch_size, config.seed, config.workers, pin, part)
-        self.held_out = EvaluationBatches(data.val, data.preprocess, config.batch_size, config.workers, pin, part)
+        self.held_out = EvaluationBatches(data.val, preprocess, config.batch_size, config.workers, pin, part)
         seed_process(config.seed, self.processes.index)
 
     def steps(self, epoch: int, skip: int = 0) -> Iterator[Step]:

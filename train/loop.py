@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rgp.cost import Cost, cost
+from rgp.cost import Cost
 from rgp.errors import RgpError
 from rgp.prune import summary
 from rgp.train.config import TrainConfig
@@ -59,8 +59,7 @@ def train(config: TrainConfig) -> RunResult:
     learner = Learner(config, data)
     processes = learner.processes
     console = Console(markup=False, highlight=False, soft_wrap=True, quiet=not processes.first)
-    spent = cost(learner.network, (data.preprocess.channels, data.preprocess.size, data.preprocess.size))
-    _introduce(console, learner, spent)
+    _introduce(console, learner)
 
     if source:
         run, position = RunFolder(source.parent.parent), resume(learner, source)
@@ -140,7 +139,7 @@ def train(config: TrainConfig) -> RunResult:
             _save(learner, run.last, metrics, position)
             console.print(f"epoch {epoch + 1}/{config.epochs}: {now}, {shown(metrics)}")
 
-    result = RunResult(run, position.last, position.best, spent, position.seconds)
+    result = RunResult(run, position.last, position.best, learner.cost, position.seconds)
     if processes.first and not has_result(results, run.path.parent.name, run.path.name):
         append_result(results, _row(began, config, learner, result))
     if processes.first and (begun < config.epochs or not run.result.exists()):
@@ -148,7 +147,7 @@ def train(config: TrainConfig) -> RunResult:
             console,
             run,
             config,
-            spent,
+            learner.cost,
             learner.decisions,
             held_out=len(data.val),
             device=learner.device,
@@ -180,11 +179,11 @@ def _asked(requests: list[signal.Signals], processes: Processes, look: bool) -> 
     return signal.Signals(number) if number else None
 
 
-def _introduce(console: Console, learner: Learner, spent: Cost) -> None:
-    config, data, preprocess = learner.config, learner.data, learner.data.preprocess
+def _introduce(console: Console, learner: Learner) -> None:
+    config, data, preprocess, spent = learner.config, learner.data, learner.data.preprocess, learner.cost
     size = f"{preprocess.channels} x {preprocess.size} x {preprocess.size}"
     console.print(f"{config.data}: {len(data.train)} + {len(data.val)} images {size}, {len(data.labels)} classes")
-    for line in summary(learner.decisions):
+    for line in [*summary(learner.decisions), *learner.undecomposed]:
         console.print(f"  {line}")
     if "width_percent" in learner.options:
         console.print(f"  {learner.options['width_percent']}% of the channels, to match {config.match_macs} MACs")

@@ -61,6 +61,15 @@ def test_colour_networks_export(architecture: str) -> None:
     assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+def test_an_adaptive_pooling_to_the_size_that_is_there_changes_nothing() -> None:
+    preprocess = Preprocess(3, 224, 224, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))  # torchvision's VGG pools to 7x7
+    model = randomised(build("vgg11_bn", num_classes=7, width_percent=13))
+    images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
+    expected = ImageNetwork(model, preprocess)(torch.from_numpy(images)).detach().numpy()
+    got = OrtEngine(serialize(export(model, preprocess)), threads=1).run(images)
+    assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 def test_a_network_that_cannot_be_exported_is_named() -> None:
     class Stubborn(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from rgp.conv import GraphConv2d
 from rgp.errors import PruneError
@@ -97,7 +98,7 @@ def test_it_equals_a_dense_convolution_whose_weight_is_multiplied_by_the_mask(
     seed: int,
 ) -> None:
     if padding == "same":
-        stride = 1  # torch has no other
+        stride, kernel = 1, 3  # torch has no other stride, and warns of even kernels
     torch.manual_seed(seed)
     options: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": padding}
     dense = nn.Conv2d(nodes + extra[0], nodes + extra[1], kernel, **options, bias=bias, padding_mode=padding_mode)
@@ -146,18 +147,25 @@ def test_the_gradient_is_exactly_zero_under_the_mask_and_right_elsewhere(sizes: 
 
 
 @pytest.mark.parametrize("sizes", [(6, 9), (7, 8)])
-def test_broken_gradients_and_weights_do_not_leak_under_or_out_of_the_mask(sizes: tuple[int, int]) -> None:
+@pytest.mark.parametrize("value", [1.0, -3e38, float("inf"), float("nan")])
+def test_what_a_state_dict_holds_under_the_mask_is_gone_once_it_is_loaded(sizes: tuple[int, int], value: float) -> None:
     conv = masked(*sizes)
-    outputs = conv(torch.randn(1, sizes[0], 5, 5))
-    torch.autograd.backward(outputs, torch.full_like(outputs, torch.nan))
-    assert conv.weight.grad is not None
-    assert (conv.weight.grad[~conv.mask] == 0).all()
-    assert conv.weight.grad[conv.mask].isnan().all()
+    expected, state = conv.weight.detach().clone(), conv.state_dict()
+    state["weight"] = torch.where(conv.mask[:, :, None, None], expected, value)
+    conv.load_state_dict(state)
+    assert torch.equal(conv.weight, expected)
+    assert torch.equal(conv.masked_weight(), expected)
 
-    whole = conv.masked_weight().detach()
-    with torch.no_grad():
-        conv.weight[~conv.mask] = torch.inf
-    assert torch.equal(conv.masked_weight(), whole)
+
+@pytest.mark.parametrize("sizes", [(6, 9), (7, 8)])
+def test_what_is_written_under_the_mask_does_not_count(sizes: tuple[int, int]) -> None:
+    conv = masked(*sizes)
+    expected = conv.masked_weight().detach()
+    conv.weight.data[~conv.mask] = -1e30
+    assert torch.equal(conv.masked_weight(), expected)
+    conv.weight.data[~conv.mask] = torch.nan
+    conv.zero_pruned_()
+    assert torch.equal(conv.weight, expected)
 
 
 OPTIMISERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -188,6 +196,44 @@ def test_pruned_weights_stay_exactly_zero_in_training(sizes: tuple[int, int], au
         steps.step()
     assert (conv.weight[~conv.mask] == 0).all()
     assert (conv.weight[conv.mask] != start[conv.mask]).all()
+
+
+@settings(max_examples=40)
+@given(
+    sizes=st.sampled_from([(6, 9), (7, 8)]),
+    events=st.lists(st.sampled_from(["step", "copy", "average", "reload", "dirty"]), min_size=1, max_size=8),
+    optimiser=st.sampled_from(sorted(OPTIMISERS)),
+    seed=st.integers(0, 1000),
+)
+def test_the_weight_that_counts_is_zero_under_the_mask_whatever_happens_to_the_layer(
+    sizes: tuple[int, int], events: list[str], optimiser: str, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    conv = GraphConv2d.of(nn.Conv2d(*sizes, 3), torch.rand(3, 3) < 0.5)
+    steps = OPTIMISERS[optimiser](conv.parameters())
+    for event in events:
+        if event == "step":
+            steps.zero_grad()
+            torch.autograd.backward(conv(torch.randn(2, sizes[0], 5, 5)).square().mean())
+            steps.step()
+            continue
+        if event == "copy":
+            conv = copy.deepcopy(conv)
+        elif event == "average":
+            average = AveragedModel(conv)
+            average.update_parameters(conv)
+            assert isinstance(average.module, GraphConv2d)
+            conv = average.module
+        else:
+            state = copy.deepcopy(conv.state_dict())
+            if event == "dirty":
+                state["weight"] += torch.randn_like(state["weight"])
+            conv.load_state_dict(state)
+        steps = OPTIMISERS[optimiser](conv.parameters())
+    assert (conv.weight[~conv.mask] == 0).all()
+    images = torch.randn(1, sizes[0], 5, 5)
+    plain = nn.functional.conv2d(images, conv.weight, conv.bias)
+    assert torch.equal(conv(images), plain)
 
 
 def test_a_state_dict_carries_the_mask_into_another_network() -> None:

@@ -224,3 +224,24 @@ def test_a_run_killed_before_its_row_gets_it_on_resuming(configured: Configured)
     assert {**again, "time": ""} == {**row, "time": ""}
     train(replace(config, resume="auto"))
     assert len(results.read_text().splitlines()) == 2
+
+
+def test_the_decomposed_form_trains_as_the_masked_one_and_resumes(
+    configured: Configured, interrupted: Callable[[TrainConfig, int], RunFolder]
+) -> None:
+    config = configured(graph="affine:4_2?rotate=1", ema=0.5, lr=0.02, epochs=3, form="decomposed")
+    decomposed, masked = train(config), train(replace(config, form="masked", name="masked"))
+    ours, theirs = (Checkpoint.load(run.folder.last) for run in (decomposed, masked))
+    assert list(ours.state) == list(theirs.state)
+    for key, value in ours.state.items():
+        assert torch.allclose(value.double(), theirs.state[key].double(), atol=1e-2), key
+    assert decomposed.cost == masked.cost
+
+    stopped = replace(config, name="stopped")
+    interrupted(stopped, 2)
+    assert_same_end(train(replace(stopped, resume="auto")), decomposed)
+
+
+def test_a_graph_that_does_not_decompose_is_refused(configured: Configured) -> None:
+    with pytest.raises(UsageError, match=r"nothing to decompose in SmallResNet: .*; give an affine graph"):
+        train(configured(form="decomposed"))
