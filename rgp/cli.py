@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
-from rgp.errors import RgpError
+from rgp.errors import RgpError, UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, as everything else does, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def guarded(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None, name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rgp.environment import environment
+from rgp.errors import UsageError
 from rgp.train.augment import Augmenter
 from rgp.train.batches import TrainingBatches
 from rgp.train.config import TrainConfig
@@ -29,6 +31,8 @@ def bench_data(config: TrainConfig) -> None:
 
     Worker processes deliver in bursts: a measurement is of as many batches as there are workers.
     """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("bench_data measures the loader of one process: start it without torchrun")
     data = load_data(config)
     batches = TrainingBatches(data, config.batch_size, config.seed, config.workers, pin=False)
     turn = max(1, config.workers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,16 +29,20 @@ def _run(argv: Sequence[str] | None) -> None:
 def _train(argv: Sequence[str]) -> None:
     from rgp.train.config import load
 
+    if os.environ.get("RANK", "0") != "0":  # one of several processes that torchrun started: warnings are said once
+        logging.getLogger("rgp").setLevel(logging.ERROR)
     config = load(argv)
     if config.bench_data:
         from rgp.train.bench_data import bench_data
 
         bench_data(config)
     elif config.evaluate is not None:
+        from rgp.train.distributed import speaks
         from rgp.train.evaluation import evaluate_checkpoint, shown
 
         metrics = evaluate_checkpoint(config, Path(config.evaluate))
-        print(f"{config.evaluate}: {shown(metrics)} on the held-out images of {config.data}")
+        if speaks():
+            print(f"{config.evaluate}: {shown(metrics)} on the held-out images of {config.data}")
     else:
         from rgp.train.loop import train
 

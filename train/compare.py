@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from rgp.errors import UsageError
+from rgp.cli import Parser
 from rgp.files import written_whole
 from rgp.graph_cli.output import add_output, check_output
 from rgp.train.history import best, shown_hours, shown_speed, throughput
@@ -62,7 +62,7 @@ class Configuration:
 
 def run(argv: Sequence[str]) -> None:
     """Print the comparison that ``argv`` asks for, and write its page; UsageError and RgpError say what is wrong."""
-    parser = _Parser(
+    parser = Parser(
         prog="rgp-train compare",
         description="Put training runs side by side.",
         epilog=EPILOG,
@@ -215,8 +215,3 @@ def _spelt(spread: dict[str, float | None]) -> str:
     if spread["mean"] is None:
         return _NONE
     return f"{spread['mean']:.2f}" + ("" if spread["deviation"] is None else f" ± {spread['deviation']:.2f}")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")

@@ -5,15 +5,14 @@ Each takes its share of every batch (``rgp.train.batches``). One process alone i
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast, broadcast_object_list, gather_object
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, broadcast, broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from rgp.errors import UsageError
@@ -22,6 +21,13 @@ from rgp.train.device import choose_device
 from rgp.train.sync_norm import synchronised
 
 T = TypeVar("T")
+_PLAIN = (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+
+
+def speaks() -> bool:
+    """Whether this is the process that speaks for all."""
+    first: bool = PartialState().is_main_process
+    return first
 
 
 class Processes:
@@ -32,19 +38,18 @@ class Processes:
 
     def __init__(self, config: TrainConfig) -> None:
         device = choose_device(config)
-        self._accelerator = Accelerator(cpu=device.type == "cpu")
+        self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")  # not what its launcher says
+        if (kind := self._accelerator.distributed_type) not in (*_PLAIN, DistributedType.NO):
+            raise UsageError(f"accelerate is set up for {kind.value}: start with torchrun")
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.first = self.index == 0
         self.device: torch.device = device if device.type == "cpu" else self._accelerator.device
-        if not self.first:
-            logging.getLogger("rgp").setLevel(logging.ERROR)  # a warning is said once
-        share = self.count * config.accumulate
-        if config.batch_size % share:
-            raise UsageError(
-                f"batch_size is {config.batch_size}: {self.count} processes times accumulate ({config.accumulate}) "
-                f"must divide it: give {max(1, round(config.batch_size / share)) * share}"
-            )
+
+    def first_before_the_others(self) -> AbstractContextManager[None]:
+        """The others enter it when the first has left it."""
+        context: AbstractContextManager[None] = self._accelerator.main_process_first()
+        return context
 
     def joined(self, network: nn.Module, sync_norm: bool) -> nn.Module:
         """What to call in training instead of ``network``, whose parameters it shares."""

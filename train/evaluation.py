@@ -50,10 +50,11 @@ def evaluate(
 
 def evaluate_checkpoint(config: TrainConfig, path: Path) -> Metrics:
     """Evaluate a checkpoint on the held-out images of ``config.data``, preprocessed as the checkpoint says."""
-    checkpoint = official.load(path)
     processes = Processes(config)
+    checkpoint = official.load(path)
     device, part = processes.device, Part(processes.index, processes.count)
-    data = load_data(config)
+    with processes.first_before_the_others():  # it may download
+        data = load_data(config)
     preprocess, classes = checkpoint.preprocess, official.unnamed(len(data.labels))
     if checkpoint.labels == classes and preprocess.channels == data.preprocess.channels:
         preprocess = data.preprocess  # a file of the published code: only the user knows its data set
@@ -62,7 +63,8 @@ def evaluate_checkpoint(config: TrainConfig, path: Path) -> Metrics:
             f"{path}: knows {_classes(checkpoint.labels)}, {config.data} has {_classes(data.labels)}: evaluate it on "
             "the data set it was trained on"
         )
-    batches = EvaluationBatches(data.val, preprocess, config.batch_size, config.workers, device.type == "cuda", part)
+    size = max(1, config.batch_size // processes.count)
+    batches = EvaluationBatches(data.val, preprocess, size, config.workers, device.type == "cuda", part)
     normalise = Normalise(preprocess).to(device)
     return evaluate(restore(checkpoint).to(device), batches, normalise, autocast(config, device), processes)
 

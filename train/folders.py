@@ -40,6 +40,8 @@ class ImageFiles(Sequence[tuple[Image, int]]):
             return decode(path.read_bytes()), label
         except ImageError as error:
             raise type(error)(f"{path}: {error}") from error
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from error
 
     def file(self, index: int) -> tuple[Path, int]:
         """Where the image lies, and its class."""

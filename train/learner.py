@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rgp.checkpoint import Checkpoint
 from rgp.cost import cost
 from rgp.decomposed import decompose_
+from rgp.errors import UsageError
 from rgp.normalise import Normalise
 from rgp.train.batches import EvaluationBatches, Part, TrainingBatches
 from rgp.train.config import TrainConfig
@@ -42,9 +43,14 @@ class Step:
 class Learner:
     """Built from a configuration and its data, the weights fresh (``rgp.train.randomness`` seeds them)."""
 
-    def __init__(self, config: TrainConfig, data: ImageData) -> None:
-        self.config, self.data = config, data
-        self.processes = Processes(config)
+    def __init__(self, config: TrainConfig, data: ImageData, processes: Processes) -> None:
+        self.config, self.data, self.processes = config, data, processes
+        share = processes.count * config.accumulate
+        if config.batch_size % share:
+            raise UsageError(
+                f"batch_size is {config.batch_size}: {processes.count} processes times accumulate {config.accumulate} "
+                f"must divide it: give {max(1, round(config.batch_size / share)) * share}"
+            )
         self.device = self.processes.device
         self.precision = autocast(config, self.device)
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format
@@ -63,15 +69,15 @@ class Learner:
         self.normalise = Normalise(preprocess).to(self.device)
         pin, part = self.device.type == "cuda", Part(self.processes.index, self.processes.count)
         self.batches = TrainingBatches(data, config.batch_size, config.seed, config.workers, pin, part)
-        self.held_out = EvaluationBatches(data.val, preprocess, config.batch_size, config.workers, pin, part)
+        self.held_out = EvaluationBatches(data.val, preprocess, config.batch_size // share, config.workers, pin, part)
         seed_process(config.seed, self.processes.index)
 
     def steps(self, epoch: int, skip: int = 0) -> Iterator[Step]:
         """Take the steps of ``epoch`` (from 0), but the first ``skip``, and tell of each."""
-        config, length = self.config, len(self.batches)
+        length = len(self.batches)
         self.trained.train()
         for number, (images, classes) in enumerate(self.batches.epoch(epoch, skip), start=epoch * length + skip):
-            rate = rate_of(number, config, length)
+            rate = self.rate(number)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             images, classes = (part.to(self.device, non_blocking=True) for part in (images, classes))
@@ -82,6 +88,10 @@ class Learner:
             if self.average:
                 self.average.update_parameters(self.network)
             yield Step(number, rate, loss, len(images) * self.processes.count)
+
+    def rate(self, number: int) -> float:
+        """The learning rate of a step, counted from 0 over all epochs."""
+        return rate_of(max(0, number), self.config, len(self.batches))
 
     def _backward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Gather the gradient of the batch's mean loss in ``accumulate`` passes; the loss."""

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from rich.console import Console
@@ -52,12 +53,13 @@ def train(config: TrainConfig) -> RunResult:
     """
     began, results = datetime.now(UTC), Path(config.runs) / "results.csv"
     check_results(results)
-    source = checkpoint_to_resume(config)
+    processes = Processes(config)
+    source = processes.made_once(lambda: checkpoint_to_resume(config))
 
     seed_all(config.seed)
-    data = load_data(config)
-    learner = Learner(config, data)
-    processes = learner.processes
+    with processes.first_before_the_others():  # it may download
+        data = load_data(config)
+    learner = Learner(config, data, processes)
     console = Console(markup=False, highlight=False, soft_wrap=True, quiet=not processes.first)
     _introduce(console, learner)
 
@@ -83,13 +85,15 @@ def train(config: TrainConfig) -> RunResult:
         for epoch in range(position.epochs, config.epochs):
             started, skipped = time.perf_counter(), position.steps
             total = torch.tensor(position.loss, device=learner.device)
+            loss, speed, now = position.loss / max(1, skipped), 0.0, ""
+            rate = learner.rate(epoch * length + skipped - 1)
             bar.reset(task, total=length, description=f"epoch {epoch + 1}/{config.epochs}")
 
             for done, step in enumerate(learner.steps(epoch, skipped), start=skipped + 1):
                 total += step.loss
                 look = done % LOOK_EVERY == 0 or done == length
                 asked = _asked(requests, processes, look)
-                if done < length and (asked or (config.save_steps and done % config.save_steps == 0)):
+                if asked or (config.save_steps and done % config.save_steps == 0):
                     within = replace(
                         position,
                         steps=done,
@@ -98,18 +102,17 @@ def train(config: TrainConfig) -> RunResult:
                     )
                     _save(learner, run.last, {}, within)
                     if asked:
-                        where = f"in epoch {epoch + 1}, after {done} of {length} steps"
-                        raise StoppedError(asked, f"stopped {where}: {run.last} continues it (--resume auto)")
+                        _stop(asked, f"in epoch {epoch + 1}, after {done} of {length} steps", run, processes)
                 if look:
                     loss = _finite(processes.mean(total) / done, epoch, config, run)
                     speed = (done - skipped) * step.images / (time.perf_counter() - started)
-                    now = f"loss {loss:.4f}, lr {step.rate:.4f}, {speed:.0f} images/s"
+                    rate, now = step.rate, f"loss {loss:.4f}, lr {step.rate:.4f}, {speed:.0f} images/s"
                     bar.update(task, completed=done, now=now)
                     curves.add(step.number, {"train/loss": processes.mean(step.loss), "train/lr": step.rate})
 
             metrics = learner.evaluate()
             _finite(metrics["loss"], epoch, config, run)
-            curves.add(step.number, {f"val/{name}": value for name, value in metrics.items()})
+            curves.add((epoch + 1) * length - 1, {f"val/{name}": value for name, value in metrics.items()})
             better = metrics["top1"] > position.best.get("top1", -1)
             position = Position(
                 epochs=epoch + 1,
@@ -123,7 +126,7 @@ def train(config: TrainConfig) -> RunResult:
                         epoch=position.epochs,
                         steps=position.epochs * length,
                         train_loss=loss,
-                        lr=step.rate,
+                        lr=rate,
                         images_per_second=speed,
                         seconds=position.seconds,
                         top1=metrics["top1"],
@@ -138,9 +141,11 @@ def train(config: TrainConfig) -> RunResult:
                 _save(learner, run.epoch(position.epochs), metrics, None)
             _save(learner, run.last, metrics, position)
             console.print(f"epoch {epoch + 1}/{config.epochs}: {now}, {shown(metrics)}")
+            if (asked := _asked(requests, processes, look=True)) and position.epochs < config.epochs:
+                _stop(asked, f"after epoch {epoch + 1}", run, processes)
 
     result = RunResult(run, position.last, position.best, learner.cost, position.seconds)
-    if processes.first and not has_result(results, run.path.parent.name, run.path.name):
+    if processes.first and not (source and has_result(results, run.path.parent.name, run.path.name)):
         append_result(results, _row(began, config, learner, result))
     if processes.first and (begun < config.epochs or not run.result.exists()):
         finish(
@@ -153,7 +158,8 @@ def train(config: TrainConfig) -> RunResult:
             device=learner.device,
             processes=processes.count,
         )
-    console.print(f"best {shown(result.best)}; last {shown(result.last)}; {result.seconds:.0f} s; {run.path}")
+    if run.report.exists():
+        console.print(f"{run.report}: the run's report")
     return result
 
 
@@ -177,6 +183,15 @@ def _asked(requests: list[signal.Signals], processes: Processes, look: bool) -> 
     if processes.count > 1:
         number = max(processes.gathered(number)) if look else 0
     return signal.Signals(number) if number else None
+
+
+def _stop(asked: signal.Signals, where: str, run: RunFolder, processes: Processes) -> NoReturn:
+    """End the run; its checkpoint is written."""
+    processes.gathered(None)  # none leaves before that: torchrun ends the others when one does
+    stopped = StoppedError(asked, f"stopped {where}: {run.last} continues it (--resume auto)")
+    if processes.first:
+        raise stopped
+    raise SystemExit(stopped.exit_code)  # the first says it for all
 
 
 def _introduce(console: Console, learner: Learner) -> None:

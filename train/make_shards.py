@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.progress import Progress
 from webdataset import TarWriter
 
 from rgp.bundle import refuse_used
+from rgp.cli import Parser
 from rgp.errors import UsageError
 from rgp.files import written_whole
 from rgp.train.config import TrainConfig
@@ -26,7 +26,7 @@ shards, in random order, and dataset.json beside them. Train on them with --data
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Read the command line and write; UsageError if it is wrong or the folder is in use."""
-    parser = argparse.ArgumentParser(prog="rgp-train shards", description=DESCRIPTION)
+    parser = Parser(prog="rgp-train shards", description=DESCRIPTION)
     parser.add_argument("data", help="as in imagenet:data/imagenet")
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument("--shard-size", type=int, default=1000, help="images in a shard (default: 1000)")

@@ -6,14 +6,15 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from rgp.cli import Parser
 from rgp.cost import Cost
-from rgp.errors import PruneError, UsageError
+from rgp.errors import PruneError
 from rgp.families import parse
 from rgp.graph import Graph
 from rgp.models.price import Price, price
@@ -61,15 +62,8 @@ def run(argv: Sequence[str]) -> None:
             print(f"{name}: {reason}")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses in one line, as everything else does, without the usage above it."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="rgp-train networks",
         description="List networks, what they cost, and what graphs leave of them.",
         epilog=EPILOG,

@@ -17,8 +17,8 @@ LOG = logging.getLogger("rgp")
 class Option:
     """A published option: the setting that it ``becomes``, or the values that always hold here, () for any.
 
-    ``values``: theirs -> ours where these differ. ``flag``: takes no value on the command line. ``answer``: what to
-    write instead of any other value.
+    ``values``: theirs -> ours where these differ, "" for nothing to set. ``flag``: takes no value on the command
+    line. ``answer``: what to write instead of any other value.
     """
 
     becomes: str = ""
@@ -30,7 +30,8 @@ class Option:
     def settings(self, name: str, value: str) -> dict[str, str]:
         """Ours for ``value``; UsageError if there is none."""
         if self.becomes:
-            return {self.becomes: self.values.get(value, value)}
+            word = self.values.get(value, value)
+            return {self.becomes: word} if word else {}
         if self.answer and value not in self.holds:
             raise UsageError(f"{name} {value} is of the published code: {self.answer}")
         return {}
@@ -54,8 +55,8 @@ OPTIONS: dict[str, Option] = {
     **{"warmup_length": Option("warmup_epochs"), "log_dir": Option("runs"), "e": Option("evaluate", flag=True)},
     "first_layer_dense": Option("first_dense", flag=True),
     "last_layer_dense": Option("last_dense", flag=True),
-    "no_bn_decay": Option("norm_decay", {"true": "false", "false": "true"}, flag=True),
-    "scale_fan": Option("init", {"true": "density", "false": "paper"}, flag=True),
+    "no_bn_decay": Option("norm_decay", {"true": "false", "false": ""}, flag=True),
+    "scale_fan": Option("init", {"true": "density", "false": ""}, flag=True),
     "set_connection": Option(holds=_EVERY, flag=True, answer="a graph is always set; --graph dense trains without one"),
     "freeze_subnet": Option(holds=_EVERY, flag=True, answer=_NO_MASK_TRAINING),
     "freeze_weights": Option(holds=("false",), flag=True, answer=_NO_MASK_TRAINING),
@@ -69,7 +70,7 @@ OPTIONS: dict[str, Option] = {
     "multistep_lr_adjust": Option(answer="name the epochs after which it falls: --milestones [30, 60, 90]"),
     "multistep_lr_gamma": Option(holds=("0.1",), answer="each milestone divides the rate by 10"),
     "start_epoch": Option(holds=("0", "null"), answer="--resume auto goes on where the run stopped"),
-    "init": Option("init", {"kaiming_normal": "paper"}),
+    "init": Option("init", {"kaiming_normal": ""}),
     "mode": Option(holds=("fan_in",), answer="weights are drawn for fan_in, as in the paper"),
     "nonlinearity": Option(holds=("relu",), answer="weights are drawn for ReLU"),
     "bn_type": Option(holds=("LearnedBatchNorm", "null"), answer="BatchNorm is always with scale and shift"),
@@ -94,7 +95,7 @@ def modern_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     >>> modern_settings({"arch": "cResNet18", "epochs": "3"})
     {'architecture': 'cifar_resnet18', 'epochs': '3'}
     """
-    named = {key.replace("-", "_"): value for key, value in given.items()}
+    named = {key.replace("-", "_"): _plain(key, value) for key, value in given.items()}
     folder = named.get("data", "data")
     if named.keys() & {"set", "id_set"}:
         named.pop("data", None)
@@ -108,6 +109,15 @@ def modern_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if said:
         LOG.warning("options of the published code: %s", ", ".join(said))
     return settings
+
+
+def _plain(key: str, value: Any) -> Any:
+    """True and False as YAML spells them; UsageError for a list where a published option has none."""
+    if isinstance(value, str):
+        return value.lower() if value.lower() in ("true", "false") else value
+    if key.replace("-", "_") in OPTIONS:
+        raise UsageError(f"{key} is {value!r:.60}: give a word or a number")
+    return value
 
 
 def modern_arguments(argv: Sequence[str], known: Mapping[str, object]) -> list[str]:

@@ -87,11 +87,11 @@ def average(network: nn.Module, decay: float) -> AveragedModel:
 def _moving(decay: float) -> Callable[..., None]:
     @torch.no_grad()
     def move(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        kept = min(decay, (1 + int(count)) / (10 + int(count)))
+        if not averaged[0].is_floating_point():  # masks, and the number of batches seen: tensors come by type
+            torch._foreach_copy_(averaged, current)
+            return
+        kept = ((1 + count) / (10 + count)).clamp(max=decay)  # a tensor: a number would make a GPU wait
         for mean, now in zip(averaged, current, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - kept)
-            else:  # masks, and the number of batches seen
-                mean.copy_(now)
+            mean.lerp_(now, (1 - kept).to(mean.dtype))
 
     return move

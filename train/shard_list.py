@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from http.client import HTTPException
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -28,6 +29,8 @@ from rgp.train.folders import photographs
 from rgp.train.shards import Shards, is_url, open_source, reason
 
 FILE = "dataset.json"
+MAX_BYTES = 16 << 20
+MAX_SHARDS = 1_000_000
 
 
 def webdataset(where: str, size: int) -> ImageData:
@@ -50,10 +53,13 @@ def webdataset(where: str, size: int) -> ImageData:
 def _load(source: str) -> dict[str, Any]:
     try:
         with open_source(source) as file:
-            listed = json.load(file)
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise DataError(f"{source}: larger than {MAX_BYTES >> 20} MiB: no list of shards is")
+        listed = json.loads(text)
     except (OSError, HTTPException) as error:
         raise DataError(f"{source}: {reason(error)}: shards need this list, docs/data.md shows one") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{source}: not a JSON file: {error}") from error
     if not isinstance(listed, dict):
         raise DataError(f"{source}: expected an object with labels, train and val")
@@ -70,10 +76,12 @@ def _part(source: str, listed: dict[str, Any], part: str, classes: int) -> Shard
         if type(count) is not int or count < 1:
             raise DataError(f"{source}: '{pattern}' has {count!r:.60} images: expected a number from 1")
         try:
-            shards = [_beside(source, name) for name in braceexpand(pattern)]
+            shards = [_beside(source, name) for name in islice(braceexpand(pattern), MAX_SHARDS + 1)]
         except ValueError as error:
             raise DataError(f"{source}: '{pattern}': a brace has no partner") from error
         names += shards
+        if len(names) > MAX_SHARDS:
+            raise DataError(f"{source}: '{part}' has more than {MAX_SHARDS} shards: make larger ones")
         counts += [count] * len(shards)
     return Shards(names, counts, classes)
 

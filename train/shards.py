@@ -23,7 +23,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from PIL.Image import Image
-from webdataset.tariterators import base_plus_ext, group_by_keys, tar_file_expander
+from webdataset.tariterators import base_plus_ext, group_by_keys
 
 from rgp.errors import DataError, ImageError
 from rgp.images import decode
@@ -33,6 +33,9 @@ LABELS = ("cls", "json")
 ATTEMPTS = 4
 PAUSE = 1.0
 """Seconds before a web server is asked again; twice as long each time."""
+
+MAX_BYTES = 64 << 20
+"""Of a file in a shard: the largest image that is decoded is smaller."""
 
 TIMEOUT = 60.0
 """Seconds without a byte from a web server."""
@@ -162,11 +165,24 @@ def reason(error: Exception) -> str:
 
 def _grouped(stream: IO[bytes], name: str) -> Iterator[dict[str, Any]]:
     """The samples of an open shard: ending -> bytes, with "__key__" and "__url__"."""
-    files = tar_file_expander([{"url": name, "stream": stream}], select_files=_is_read)
     try:
-        yield from group_by_keys(files)
+        yield from group_by_keys(_files(stream, name))
     except ValueError as error:  # two files of one name
         raise DataError(f"{name}: {error.args[0]}") from error
+
+
+def _files(stream: IO[bytes], name: str) -> Iterator[dict[str, Any]]:
+    """The files of an open shard that are read, in the form that webdataset groups."""
+    with tarfile.open(fileobj=stream, mode="r|*") as tar:
+        for entry in tar:
+            tar.members = []  # type: ignore[attr-defined]  # else it remembers each file of the shard
+            if not entry.isreg() or not _is_read(entry.name):
+                continue
+            if entry.size > MAX_BYTES or entry.issparse():
+                raise DataError(f"{name}: {entry.name} has {entry.size} bytes: more than {MAX_BYTES} is no image")
+            file = tar.extractfile(entry)
+            assert file is not None  # it is a regular file
+            yield {"fname": entry.name, "data": file.read(), "__url__": name}
 
 
 def _is_read(file: str) -> bool:
@@ -180,6 +196,6 @@ def _label(sample: dict[str, Any], where: str) -> int:
             return label
     except KeyError as error:
         raise DataError(f"{where}: has no class: expected .cls, or .json with a label") from error
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         label = sample.get("cls", sample.get("json"))
     raise DataError(f"{where}: its class is {label!r:.60}: expected a whole number")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from rgp.errors import RgpError
+
+ECHO = 2.0
+"""Seconds in which another SIGTERM is the same one: a supervisor may signal torchrun, which hands it on, and us."""
 
 
 class StoppedError(RgpError):
@@ -23,11 +27,18 @@ class StoppedError(RgpError):
 def stop_requests() -> Iterator[list[signal.Signals]]:
     """Gather SIGINT and SIGTERM in a list instead of ending the process; the second one ends it as usual."""
     requests: list[signal.Signals] = []
+    again = 0.0
 
     def note(number: int, _: FrameType | None) -> None:
+        nonlocal again
+        if number == signal.SIGTERM and time.monotonic() < again:
+            return
+        again = time.monotonic() + ECHO
         requests.append(signal.Signals(number))
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        if len(requests) > 1:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+            signal.raise_signal(number)
 
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield requests

@@ -11,10 +11,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rgp.errors import UsageError
+
 
 def synchronised(network: nn.Module) -> None:
-    """Replace every BatchNorm2d of ``network`` in place; the keys of its state stay."""
+    """Replace every BatchNorm2d of ``network`` in place; the keys of its state stay.
+
+    UsageError for a BatchNorm of a class of its own, as timm's, whose forward pass may do more.
+    """
     for name, module in list(network.named_modules()):
+        if isinstance(module, nn.BatchNorm2d) and type(module) is not nn.BatchNorm2d:
+            kind = type(module).__name__
+            raise UsageError(f"{name} is a {kind}, which cannot see the whole batch: set sync_norm to false")
         if type(module) is nn.BatchNorm2d:
             device = next(module.buffers()).device
             if device.type == "cpu":
@@ -31,8 +39,9 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(input)
         count = input.numel() // input.shape[1] * dist.get_world_size()
-        mean = _total(input.sum((0, 2, 3))) / count
-        centred = input - mean[:, None, None]
+        wide = input if input.dtype == torch.float64 else input.float()  # autocast may bring bfloat16
+        mean = _total(wide.sum((0, 2, 3))) / count
+        centred = wide - mean[:, None, None]
         variance = _total(centred.square().sum((0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
@@ -43,7 +52,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         output = centred * (variance + self.eps).rsqrt()[:, None, None]
         if self.affine:
             output = output * self.weight[:, None, None] + self.bias[:, None, None]
-        return output
+        return output.to(input.dtype)
 
 
 def _total(value: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from rgp.errors import RgpError
 
 T = TypeVar("T")
 
-GRACE = 10
+GRACE = 120
 """Seconds that a worker goes on after SIGTERM: the main process finishes its step and writes a checkpoint."""
 
 
@@ -31,7 +31,7 @@ def with_short_errors(batches: Iterator[T], workers: int) -> Iterator[T]:
         error.__traceback__ = None
         raise kind(message) from None
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader worker (pid" not in str(error):  # "Caught RuntimeError in DataLoader worker" is our own bug
             raise
         said = " ".join(str(error).split())
         raise RgpError(f"one of {workers} workers died: {said:.150}: if memory ran out, set fewer workers") from error

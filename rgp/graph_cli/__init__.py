@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import rgp
-from rgp.cli import guarded
+from rgp.cli import Parser, guarded
 from rgp.errors import UsageError
 from rgp.graph_cli import compare, export, info, listing, make, plot, search
 from rgp.graph_cli.spellings import SPELLINGS
@@ -58,16 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(run, argv, "rgp-graph") or code
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses in one line, as everything else does, without the usage above it."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(
+    parser = Parser(
         prog="rgp-graph",
         description="Search, measure, draw, compare and write regular graphs.",
         epilog=f"{SPELLINGS}\n`rgp-graph COMMAND --help` has examples.",

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from rgp.checkpoint import Checkpoint
 from rgp.errors import UsageError
 from rgp.train.config import TrainConfig
+from rgp.train.data import load_data
 from rgp.train.distributed import Processes
 from rgp.train.history import History
+from rgp.train.learner import Learner
+from rgp.train.sync_norm import synchronised
 
 ARGUMENTS = [
     *("--data", "digits", "--width", "8", "--graph", "ring:8_2", "--batch_size", "64", "--lr", "0.01"),
@@ -52,6 +56,11 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
     assert len(list(csv.DictReader((tmp_path / "two" / "results.csv").read_text().splitlines()))) == 1
 
 
+def test_two_processes_train_in_bfloat16(tmp_path: Path) -> None:
+    folder = run(2, tmp_path, "--epochs", "2", "--amp", "bf16")
+    assert History(folder / "history.csv").read()[-1].train_loss < 2.3
+
+
 def test_two_processes_stop_together_and_go_on(tmp_path: Path) -> None:
     more = ("--epochs", "4", "--batch_size", "16", "--save_steps", "10")
     folder = tmp_path / "default" / "run"
@@ -73,5 +82,14 @@ def test_two_processes_stop_together_and_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("accumulate", [3, 7, 128])
 def test_a_batch_that_cannot_be_shared_is_refused(accumulate: int) -> None:
-    with pytest.raises(UsageError, match=r"batch_size is 64: 1 processes times accumulate .* must divide it: give"):
-        Processes(TrainConfig(batch_size=64, accumulate=accumulate, device="cpu"))
+    config = TrainConfig(batch_size=64, accumulate=accumulate, device="cpu")
+    with pytest.raises(UsageError, match=r"batch_size is 64: 1 processes times accumulate \d+ must divide it: give"):
+        Learner(config, load_data(config), Processes(config))
+
+
+def test_a_norm_of_its_own_kind_is_not_passed_over() -> None:
+    class Other(nn.BatchNorm2d):
+        pass
+
+    with pytest.raises(UsageError, match=r"^0 is a Other, which cannot see the whole batch: set sync_norm to false$"):
+        synchronised(nn.Sequential(Other(3)))

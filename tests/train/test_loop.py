@@ -16,6 +16,7 @@ from rgp.families import parse
 from rgp.models.registry import restore
 from rgp.train.config import TrainConfig
 from rgp.train.data import load_data
+from rgp.train.distributed import Processes
 from rgp.train.evaluation import evaluate_checkpoint
 from rgp.train.learner import Learner
 from rgp.train.loop import RunResult, train
@@ -23,6 +24,12 @@ from rgp.train.randomness import seed_all
 from rgp.train.tracking import RunFolder
 
 Configured = Callable[..., TrainConfig]
+
+
+def learner_of(config: TrainConfig) -> Learner:
+    return Learner(config, load_data(config), Processes(config))
+
+
 Finished = tuple[TrainConfig, RunResult]
 
 
@@ -93,7 +100,7 @@ class TestAFinishedRun:
 
 def test_the_gradient_under_the_mask_is_zero_at_every_step(configured: Configured) -> None:
     config = configured(momentum=0.9, weight_decay=0.1, graph="random:8_4")
-    learner = Learner(config, load_data(config))
+    learner = learner_of(config)
     masked = [module for module in learner.network.modules() if isinstance(module, GraphConv2d)]
     before = [module.weight.clone() for module in masked]
     for epoch in range(2):
@@ -109,8 +116,8 @@ def test_the_gradient_under_the_mask_is_zero_at_every_step(configured: Configure
 
 def test_the_steps_are_those_of_sgd_written_out_by_hand(configured: Configured) -> None:
     config = configured(graph="dense", epochs=1, label_smoothing=0.1, weight_decay=0.01)
-    learner, data = Learner(config, load_data(config)), load_data(config)
-    twin = Learner(config, data)
+    learner, data = learner_of(config), load_data(config)
+    twin = Learner(config, data, Processes(config))
     twin.network.load_state_dict(learner.network.state_dict())
     weights = list(twin.network.parameters())
     momenta = [torch.zeros_like(weight) for weight in weights]
@@ -139,12 +146,13 @@ def test_a_second_run_of_the_same_name_leaves_the_first_alone(configured: Config
     assert (first.name, second.name) == ("run", "run-1")
 
 
-def test_each_layers_fate_and_the_cost_are_printed(configured: Configured, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_became_of_the_layers_and_the_cost_are_printed(
+    configured: Configured, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = train(configured(epochs=2))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "bars:here: 50 + 21 images 1 x 8 x 8, 3 classes"
-    assert lines[1].strip() == "stem.0: 1 -> 8 3x3: dense (first layer)"
-    assert lines[2].strip() == "blocks.0.conv1: 8 -> 8 3x3: ring:8_2 (masked)"
+    assert [line.strip() for line in lines[1:3]] == ["8 masked by ring:8_2", "1 dense (first layer)"]
     cost_line = next(line for line in lines if line.startswith("small_resnet, graph ring:8_2, on cpu: "))
     assert f"({result.cost.macs / result.cost.dense_macs:.1%})" in cost_line
     assert [line.partition(":")[0] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
@@ -288,14 +296,14 @@ def test_density_scaled_weights_begin_larger_and_only_where_they_are_fresh(confi
     learners = []
     for init in ("paper", "density"):
         seed_all(0)
-        learners.append(Learner(configured(init=init), load_data(configured())))
+        learners.append(learner_of(configured(init=init)))
     plain, scaled = (learner.network.state_dict() for learner in learners)
     masked = {f"{name}.weight" for name, m in learners[1].network.named_modules() if isinstance(m, GraphConv2d)}
     assert masked
     for key, weight in plain.items():  # ring:8_2 leaves a quarter of the inputs
         assert torch.allclose(scaled[key], 2 * weight if key in masked else weight)
     result = train(configured(epochs=1))
-    again = Learner(configured(init="density", pretrained=str(result.folder.last)), load_data(configured()))
+    again = learner_of(configured(init="density", pretrained=str(result.folder.last)))
     kept = Checkpoint.load(result.folder.last).state
     for name, module in again.network.named_modules():
         if isinstance(module, GraphConv2d):

@@ -1,5 +1,6 @@
 """The published code's commands and files work, or say what to write instead."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,18 @@ def test_flags_may_be_denied_in_a_file(tmp_path: Path) -> None:
     path.write_text("first_layer_dense: false\nno_bn_decay: true\nscale-fan: true\nnesterov: false\n")
     config = load(["--config", str(path)])
     assert (config.first_dense, config.norm_decay, config.init) == (False, False, "density")
+
+
+def test_true_and_false_may_be_spelled_as_python_does(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("no_bn_decay: True\nscale_fan: True\nset_connection: True\ninit: kaiming_normal\n")
+    config = load(["--config", str(path)])
+    assert (config.norm_decay, config.init) == (False, "density")
+    path.write_text("no_bn_decay: False\nscale_fan: False\nnesterov: False\n")
+    assert load(["--config", str(path)]) == replace(load([]), experiment="c")
+    path.write_text("set: [CIFAR10]\n")
+    with pytest.raises(UsageError, match=r"set is \['CIFAR10'\]: give a word"):
+        load(["--config", str(path)])
 
 
 def test_hyphens_and_underscores_are_the_same() -> None:

@@ -14,6 +14,8 @@ import torch
 
 from rgp.checkpoint import Checkpoint
 from rgp.train.config import TrainConfig
+from rgp.train.evaluation import Metrics
+from rgp.train.history import History
 from rgp.train.learner import Learner
 from rgp.train.loop import RunResult, train
 from rgp.train.stopping import StoppedError, stop_requests
@@ -72,14 +74,6 @@ def test_a_run_asked_to_stop_goes_on_from_the_very_step(
     assert_same_end(train(replace(config, resume=str(folder.last))), straight)
 
 
-def test_asked_in_the_last_step_of_an_epoch_it_finishes_the_epoch_first(
-    configured: Configured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = configured(epochs=1, batch_size=8)
-    signalled(monkeypatch, signal.SIGTERM, 0, 6)
-    assert train(config).last["top1"] >= 0  # it was the last epoch, so the run is whole
-
-
 def test_the_second_request_is_not_held_back() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
@@ -116,3 +110,43 @@ def test_kill_9_loses_at_most_the_steps_since_the_last_checkpoint(tmp_path: Path
     resumed = train(replace(config, resume="auto"))
     assert resumed.folder.last == last
     assert_same_end(resumed, train(replace(config, name="straight", save_steps=0)))
+
+
+def test_a_sigterm_that_comes_twice_at_once_is_one() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with stop_requests() as requests:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            assert requests == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 2), (0, 3), (1, 3)])
+def test_a_stop_at_the_last_step_of_an_epoch_leaves_its_evaluation_to_the_next_start(
+    epoch: int, step: int, configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(epochs=3)  # of three steps
+    with monkeypatch.context() as patch:
+        signalled(patch, signal.SIGTERM, epoch, step)
+        with pytest.raises(StoppedError, match=f"in epoch {epoch + 1}, after {step} of 3 steps"):
+            train(config)
+    resumed = train(replace(config, resume="auto"))
+    assert_same_end(resumed, train(replace(config, name="straight")))
+    assert [row.epoch for row in History(resumed.folder.history).read()] == [1, 2, 3]
+
+
+def test_a_stop_in_an_evaluation_ends_the_run_after_it(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, honest = configured(epochs=2), Learner.evaluate
+
+    def evaluate(self: Learner) -> Metrics:
+        signal.raise_signal(signal.SIGTERM)
+        return honest(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "evaluate", evaluate)
+        with pytest.raises(StoppedError, match="stopped after epoch 1: "):
+            train(config)
+        assert train(replace(config, resume="auto")).last["top1"] >= 0  # it was the last epoch: the run is whole
+    assert_same_end(train(replace(config, resume="auto")), train(replace(config, name="straight")))
