@@ -308,3 +308,30 @@ def test_density_scaled_weights_begin_larger_and_only_where_they_are_fresh(confi
     for name, module in again.network.named_modules():
         if isinstance(module, GraphConv2d):
             assert torch.equal(module.weight.cpu(), kept[f"{name}.weight"])
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_plain_one(configured: Configured) -> None:
+    plain, compiled = train(configured(epochs=2)), train(configured(epochs=2, compile=True, name="compiled"))
+    assert compiled.last["loss"] == pytest.approx(plain.last["loss"], abs=1e-3)
+
+
+def test_images_in_channels_last_train_the_same_network(configured: Configured) -> None:
+    plain, last = train(configured(epochs=1)), train(configured(epochs=1, channels_last=True, name="last"))
+    assert last.last["loss"] == pytest.approx(plain.last["loss"], abs=1e-3)
+
+
+def test_a_batch_in_shares_has_the_gradient_of_the_whole(configured: Configured) -> None:
+    """But for BatchNorm, which sees a share at a time: in evaluation mode there is no other difference."""
+    gradients = []
+    for accumulate in (1, 4):
+        seed_all(0)
+        learner = learner_of(configured(accumulate=accumulate))
+        learner.network.eval()
+        images, classes = next(learner.batches.epoch(0))
+        loss = learner._backward(learner.normalise(images), classes)
+        gradients.append([parameter.grad for parameter in learner.network.parameters()] + [loss])
+    for whole, shared in zip(*gradients, strict=True):
+        assert whole is not None
+        assert shared is not None
+        assert torch.allclose(whole, shared, atol=1e-5)
