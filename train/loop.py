@@ -74,6 +74,7 @@ def train(config: TrainConfig) -> RunResult:
     history, begun = History(run.history), position.epochs
     if processes.first:
         history.truncate(begun)
+        run.sweep()
     length = len(learner.batches)
     begin = position.epochs * length + position.steps
     with (

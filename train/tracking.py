@@ -65,6 +65,11 @@ class RunFolder:
         """The newest checkpoint: after an epoch, within one (save_steps), or where the run was stopped."""
         return self.path / "checkpoints" / "last.pth"
 
+    def sweep(self) -> None:
+        """Remove what a run that was killed while it wrote left beside its checkpoints."""
+        for half in self.last.parent.glob(".*.pth.*"):
+            half.unlink()
+
     def epoch(self, number: int) -> Path:
         """The checkpoint that is kept of an epoch, counted from 1 (save_every)."""
         return self.path / "checkpoints" / f"epoch-{number:03d}.pth"

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from rgp.checkpoint import Checkpoint
 from rgp.train.config import TrainConfig
 from rgp.train.evaluation import Metrics
 from rgp.train.history import History
-from rgp.train.learner import Learner
+from rgp.train.learner import Learner, Step
 from rgp.train.loop import RunResult, train
 from rgp.train.stopping import StoppedError, stop_requests
 from rgp.train.tracking import RunFolder
@@ -110,6 +112,40 @@ def test_kill_9_loses_at_most_the_steps_since_the_last_checkpoint(tmp_path: Path
     resumed = train(replace(config, resume="auto"))
     assert resumed.folder.last == last
     assert_same_end(resumed, train(replace(config, name="straight", save_steps=0)))
+
+
+def test_kill_9_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path: Path) -> None:
+    # a network whose checkpoint takes a while to write, and one after each step
+    settings: dict[str, Any] = {"data": "digits", "width": 64, "batch_size": 16, "epochs": 1, "save_steps": 1}
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    command = [sys.executable, "-m", "rgp.train", *arguments, "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = tmp_path / "runs" / "default" / "run" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not ((folder / "last.pth").exists() and list(folder.glob(".last.pth.*"))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    process.kill()
+    process.wait()
+    (folder / ".last.pth.half").touch()  # the kill may have come just after the renaming
+    position = Checkpoint.load(folder / "last.pth").training["position"]
+    assert position["steps"] > 0
+
+    config = TrainConfig(runs=str(tmp_path / "runs"), resume="auto", **settings | {"save_steps": 0})
+    learner_steps: list[int] = []
+    honest = Learner.steps
+
+    def steps(self: Learner, now: int, skip: int = 0) -> Iterator[Step]:
+        learner_steps.append(skip)
+        yield from islice(honest(self, now, skip), 1)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "steps", steps)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    assert learner_steps == [position["steps"]]  # the very next one
+    assert not list(folder.glob(".*.pth.*"))
 
 
 def test_a_sigterm_that_comes_twice_at_once_is_one() -> None:
