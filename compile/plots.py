@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from rgp.compile.plan import LayerPlan, Plan
 from rgp.measure import Comparison
-
-GREY, ACCENT = "#8a8a8a", "#d9662c"
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "rgp",  # the same figures give the same file
-    "font.size": 10,
-    "text.color": GREY,
-    "axes.labelcolor": GREY,
-    "axes.edgecolor": GREY,
-    "axes.titlecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-}
+from rgp.svg import ACCENT, GREY, STYLE, svg_text
 
 
 def latency_svg(comparisons: Sequence[Comparison]) -> str:
     """For each batch size, every measured run of the dense and the compiled engine, and their medians."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 0.8 + 1.25 * len(comparisons)), layout="constrained")
         for axis, comparison in zip(
             figure.subplots(len(comparisons), 1, squeeze=False)[:, 0], comparisons, strict=True
@@ -49,7 +34,7 @@ def latency_svg(comparisons: Sequence[Comparison]) -> str:
             axis.set_yticks([0, 1], ["compiled", "dense"])
             axis.set_xlabel(f"ms a run, batch {comparison.batch}")
             axis.spines[["top", "right"]].set_visible(False)
-        return _text(figure)
+        return svg_text(figure)
 
 
 def support_svg(plan: Plan) -> str:
@@ -61,7 +46,7 @@ def support_svg(plan: Plan) -> str:
     wiring = plan.layout.wirings[layer.conv.name]
     ins, outs = layer.conv.channels
     panels = [("as trained", range(outs), range(ins)), ("as compiled", wiring.writes, wiring.reads)]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 4.2), layout="constrained")
         for axis, (title, rows, columns) in zip(figure.subplots(1, 2), panels, strict=True):
             picture = _support(layer)[np.ix_(list(rows), list(columns))]
@@ -70,16 +55,9 @@ def support_svg(plan: Plan) -> str:
             axis.set_title(f"{layer.conv.name}, {title}")
             axis.set_xlabel("input channel")
             axis.set_ylabel("output channel")
-        return _text(figure)
+        return svg_text(figure)
 
 
 def _support(layer: LayerPlan) -> np.ndarray:
     structure = layer.conv.structure
     return structure.biadjacency[np.ix_(structure.out_class, structure.in_class)]
-
-
-def _text(figure: Figure) -> str:
-    FigureCanvasSVG(figure)
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return file.getvalue()[file.getvalue().index("<svg") :]

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rgp.graph import Graph
+from rgp.svg import ACCENT, GREY, STYLE, svg_text
 from rgp.train.history import Epoch, best
 
-GREY, ACCENT = "#8a8a8a", "#d9662c"
 SERIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", GREY)  # Okabe and Ito's
 DASHES = ((), (6, 2), (2, 2), (8, 2, 2, 2))  # on and off, in line widths
 MAX_DRAWN = len(SERIES) * len(DASHES)
 """Configurations that can be told apart in one picture."""
 
 _FEW = 25  # epochs, to which a dot is drawn for each
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "rgp",  # the same figures give the same file
+_STYLE = STYLE | {
     "text.parse_math": False,  # a path may hold dollars
-    "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    "text.color": GREY,
-    "axes.labelcolor": GREY,
-    "axes.edgecolor": GREY,
-    "axes.titlecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
 }
 
 
@@ -80,7 +67,7 @@ def history_svg(rows: Sequence[Epoch]) -> str:
     for axis in (rates, speeds):
         axis.set_ylim(bottom=0)
         axis.set_xlabel("epoch")
-    return _text(figure)
+    return svg_text(figure)
 
 
 @mpl.rc_context(_STYLE)
@@ -98,7 +85,7 @@ def overlay_svg(lines: Sequence[tuple[Sequence[Epoch], Stroke]]) -> str:
             _curve(axes[panel], rows, value, stroke.colour, dashes=stroke.dashes)
         axes[panel].set_title(title)
         axes[panel].set_xlabel("epoch")
-    return _text(figure)
+    return svg_text(figure)
 
 
 @mpl.rc_context(_STYLE)
@@ -115,7 +102,7 @@ def masks_svg(graphs: Sequence[Graph]) -> str:
         axis.set_title(spelling, fontsize=8)
         axis.set_xlabel("input group")
         axis.set_ylabel("output group" if place == 0 else "")
-    return _text(figure)
+    return svg_text(figure)
 
 
 def _curve(
@@ -136,12 +123,3 @@ def _curve(
         epochs, numbers, color=colour, linestyle=style, linewidth=width, marker=dot, markersize=3, label=label or None
     )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _text(figure: Figure) -> str:
-    FigureCanvasSVG(figure)
-    file = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+")  # a name may have letters that the font lacks
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return file.getvalue()[file.getvalue().index("<svg") :]
