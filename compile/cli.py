@@ -7,23 +7,31 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from rgp.bench_cli import batch_list, latency_table, positive
 from rgp.bundle import Bundle, refuse_used
-from rgp.cli import guarded
+from rgp.cli import Parser, guarded
+from rgp.engines.target import DEVICES, ENGINES, PRECISIONS, Target
 from rgp.environment import available_cores
-from rgp.errors import UsageError, unknown
+from rgp.errors import BundleError, UsageError
 
-ENGINES = ("ort",)
-
-EPILOG = """example:
+EPILOG = """examples:
   rgp-compile runs/digits/run/checkpoints/best.pth -o bundle
-  rgp-serve bundle
+  rgp-serve bundle                                     serve it over HTTP
 
-The bundle holds the compiled and the dense network, the measurements (report.json, report.html) and all that
-rgp-serve needs. A network that is not equal to the masked one leaves no bundle."""
+  rgp-compile pruned.onnx                              any ONNX model with zeros in blocks
+  rgp-compile pruned.onnx --preprocess imagenet --labels imagenet.txt   so that it can be served too
+  rgp-compile best.pth --precision int8 --images val   quantised, calibrated on real images
+  rgp-compile best.pth --plan bundle/plan.json         the same choices on another machine, nothing measured again
+  rgp-compile bundle --explain layer1.0.conv2          why this layer runs as it does
+
+The bundle holds the compiled and the dense network, the plan, the measurements (report.json, report.html) and all
+that rgp-serve needs. A network that is not equal to the original leaves no bundle. Single layers that were measured
+once are remembered in $XDG_CACHE_HOME/rgp/tune (default: ~/.cache/rgp/tune)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,39 +40,108 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(
+    arguments = _parser().parse_args(argv)
+    if arguments.explain is not None and arguments.network.is_dir():
+        _explain(Bundle.open(arguments.network), arguments.explain)
+        return
+    if not arguments.network.name:
+        raise UsageError(f"'{arguments.network}' is a folder: name a checkpoint or an .onnx file")
+    device = arguments.device or ("cpu" if arguments.engine == "ort" else "cuda")
+    target = Target(arguments.engine, device, arguments.precision)
+    out = arguments.output or arguments.network.with_name(f"{arguments.network.stem}-bundle")
+    refuse_used(out)
+
+    # ONNX, and torch for a checkpoint, take seconds to import: --help and usage errors need none of them
+    from rgp.compile.pipeline import Settings, compile_source
+    from rgp.compile.stages import Stages
+    from rgp.compile.tune_cache import default_folder
+
+    settings = Settings(
+        threads=arguments.threads,
+        target=target,
+        batches=arguments.batch,
+        tune=arguments.tune,
+        threshold=arguments.threshold,
+        plan=arguments.plan,
+        images=arguments.images,
+        min_agreement=arguments.min_agreement,
+        pairs=arguments.pairs,
+        cache=default_folder(),
+    )
+    with _stages() as progress:
+        stages = Stages(progress)
+        with stages("reading the network"):
+            source, baseline = _sources(arguments)
+        bundle = compile_source(source, out, settings, baseline=baseline, stages=stages)
+    _summarise(bundle)
+    if arguments.explain is not None:
+        _explain(bundle, arguments.explain)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="rgp-compile",
-        description="Compile a masked network into an engine that is really faster, prove it equal, measure it.",
+        description="Compile a network with zeros in blocks into an engine that is really faster, prove it equal, "
+        "measure it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint of rgp-train, or of the published code of RGP")
-    parser.add_argument("--engine", default="ort", help="what runs the network: ort, ONNX Runtime on CPU (default)")
-    parser.add_argument("-o", "--output", type=Path, help="the bundle's folder (default: beside the checkpoint)")
-    parser.add_argument("--threads", type=positive, default=available_cores(), help="default: all cores (%(default)s)")
-    parser.add_argument("--batch", type=batch_list, default=(1, 8), help="batch sizes to measure (default: 1,8)")
-    parser.add_argument("--images", type=Path, help="a folder of real images to verify with, beside random ones")
-    parser.add_argument("--pairs", type=positive, default=200, help="pairs to measure a batch size (default: 200)")
-    arguments = parser.parse_args(argv)
-    if arguments.engine not in ENGINES:
-        raise UsageError(unknown("engine", arguments.engine, ENGINES))
-    out = arguments.output or arguments.checkpoint.with_name(f"{arguments.checkpoint.stem}-bundle")
+    add = parser.add_argument
+    add("network", type=Path, help="a checkpoint of rgp-train or of RGP's published code, or any .onnx file")
+    add("-o", "--output", type=Path, help="the bundle's folder (default: beside the network)")
+    engine = parser.add_argument_group("what it is compiled for").add_argument
+    engine("--engine", default="ort", help=f"{', '.join(ENGINES)}: ONNX Runtime (default), TensorRT, TensorRT-RTX")
+    engine("--device", help=f"{' or '.join(DEVICES)} (default: cpu for ort, cuda for TensorRT)")
+    engine("--precision", default="fp32", help=f"{', '.join(PRECISIONS)} (default: fp32)")
+    engine("--threads", type=positive, default=available_cores(), help="default: all cores (%(default)s)")
+    plan = parser.add_argument_group("how it is planned").add_argument
+    plan("--tune", default="quick", help="off (estimates decide), quick (default) or full: how much is measured")
+    plan("--plan", type=Path, help="a bundle's plan.json: make its choices, measure no single layer")
+    plan("--threshold", type=float, default=0.0, help="weights up to this magnitude count as zero (default: 0)")
+    proof = parser.add_argument_group("how it is proved and measured").add_argument
+    proof("--images", type=Path, help="a folder of real images to verify with, and to calibrate int8 on")
+    proof("--min-agreement", type=_share, help="least share of equal top-1 classes below fp32 (default: see the docs)")
+    proof("--batch", type=batch_list, default=(1, 8), help="batch sizes to measure (default: 1,8)")
+    proof("--pairs", type=positive, default=200, help="pairs to measure a batch size (default: 200)")
+    proof("--dense-checkpoint", type=Path, help="the dense baseline, where it is another network (trained dense)")
+    form = parser.add_argument_group("what an .onnx file does not say").add_argument
+    form("--size", type=_size, help="H,W of its input, where the file leaves them free")
+    form("--preprocess", help="imagenet, or a JSON file (channels, size, resize, mean, std): take images, not numbers")
+    form("--labels", type=Path, help="a text file with one label a line (for a checkpoint: instead of its own)")
+    look = parser.add_argument_group("to look inside").add_argument
+    look("--explain", metavar="LAYER", help="say why a layer runs as it does; NETWORK may be a bundle then")
+    look("--dump", type=Path, metavar="DIR", help="write the model before and after each pass into this folder")
+    return parser
 
-    refuse_used(out)
 
-    from rgp.compile.pipeline import compile_checkpoint  # torch takes seconds: --help and usage errors need none
+def _sources(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """The network to compile, and the dense baseline if it is another one."""
+    from rgp.compile.source import from_checkpoint, from_onnx, imagenet, read_labels, read_preprocess
 
-    with _stages() as progress:
-        bundle = compile_checkpoint(
-            arguments.checkpoint,
-            out,
-            threads=arguments.threads,
-            batches=arguments.batch,
-            images=arguments.images,
-            pairs=arguments.pairs,
-            progress=progress,
-        )
-    _summarise(bundle)
+    labels = read_labels(arguments.labels) if arguments.labels else ()
+    if arguments.network.suffix.lower() != ".onnx":
+        for option in ("size", "preprocess"):
+            if getattr(arguments, option) is not None:
+                raise UsageError(f"--{option} is for .onnx files: the checkpoint {arguments.network} says it itself")
+        source = from_checkpoint(arguments.network, labels, arguments.dump)
+    else:
+        given = arguments.preprocess
+        preprocess = imagenet if given == "imagenet" else None if given is None else read_preprocess(Path(given))
+        source = from_onnx(arguments.network, arguments.size, preprocess, labels, arguments.dump)
+    dense = arguments.dense_checkpoint
+    return source, from_checkpoint(dense, labels) if dense else None
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+    return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition(",")
+    return positive(height), positive(width or height)
 
 
 @contextmanager
@@ -73,7 +150,7 @@ def _stages() -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status("starting") as status:
-            yield status.update
+            yield lambda stage: status.update(escape(stage))
         return
     told: set[str] = set()
 
@@ -85,21 +162,34 @@ def _stages() -> Iterator[Callable[[str], None]]:
     yield tell
 
 
+def _explain(bundle: Bundle, layer: str) -> None:
+    from rgp.compile.explain import explain
+
+    try:
+        Console().print(explain(bundle.report, layer))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{bundle.path}/report.json: {type(error).__name__}: {error}: compile again") from error
+
+
 def _summarise(bundle: Bundle) -> None:
     report = bundle.report
     lowered = [layer["lowering"] for layer in report["layers"]]
     counts = ", ".join(f"{lowered.count(name)} {name}" for name in sorted(set(lowered), reverse=True))
     equivalence = report["equivalence"]
     console = Console()
-    console.print(f"{bundle.name}: {report['verdict']}", highlight=False, soft_wrap=True)
-    console.print(latency_table(report["latency"]))
+    console.print(f"{bundle.name}: {report['verdict']}", highlight=False, markup=False, soft_wrap=True)
+    if report["latency"]:
+        console.print(latency_table(report["latency"]))
     print(f"convolutions: {counts}; shuffles left: {sum(layer['shuffles'] for layer in report['layers'])}")
+    agreement = equivalence["top1_agreement"]
+    classes = "" if agreement is None else f", top-1 agreement {agreement:.1%}"
     print(
-        f"equal to the masked network: max |difference| {equivalence['max_abs_diff']:.2g} of "
-        f"{equivalence['max_abs_logit']:.3g}, top-1 agreement {equivalence['top1_agreement']:.1%} "
-        f"over {equivalence['inputs']} images ({equivalence['real_images']} real)"
+        f"equal to the original network ({report['precision']}): max |difference| {equivalence['max_abs_diff']:.2g} of "
+        f"{equivalence['max_abs_logit']:.3g}{classes} over {equivalence['inputs']} inputs "
+        f"({equivalence['real_images']} real)"
     )
-    print(f"bundle: {bundle.path} (report.html shows it all; serve it: rgp-serve {bundle.path})")
+    served = f"; serve it: rgp-serve {bundle.path}" if bundle.preprocess else ""
+    print(f"bundle: {bundle.path} (report.html shows it all{served})")
     sys.stdout.flush()
 
 

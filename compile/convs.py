@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rgp.compile.parallel_classes import Decomposition
+from rgp.compile.reduced import decomposition
 from rgp.compile.structure import Structure
 
 
@@ -51,6 +54,26 @@ class Conv:
         """What the zeros of the weight say."""
         return Structure.of(self.weight)
 
+    @cached_property
+    def decomposition(self) -> Decomposition:
+        """A cover of the structure by parallel classes of blocks, if one was found."""
+        return decomposition(self.structure)
+
+    @property
+    def in_elements(self) -> int:
+        """Numbers in one image's input."""
+        return _elements(self.x)
+
+    @property
+    def out_elements(self) -> int:
+        """Numbers in one image's output."""
+        return _elements(self.y)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image, zeros included."""
+        return self.out_elements * math.prod(self.weight.shape[1:])
+
     @property
     def attributes(self) -> dict[str, ir.Attr]:
         """The node's attributes but ``group``."""
@@ -74,6 +97,11 @@ def find(model: ir.Model) -> list[Conv]:
         names.add(name)
         found.append(Conv(node, name, x, node.outputs[0], weight, bias))
     return found
+
+
+def _elements(value: ir.Value) -> int:
+    assert value.shape is not None
+    return math.prod(side for side in list(value.shape)[1:] if isinstance(side, int))
 
 
 def constant(value: ir.Value | None) -> NDArray[np.float32] | None:

@@ -14,17 +14,20 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from onnxscript import FLOAT, opset20
 from torch import Tensor, nn
 
+from rgp.compile.onnx_bytes import OPSET, serialize
 from rgp.conv import GraphConv2d
 from rgp.errors import CompileError
 from rgp.normalise import Normalise
 from rgp.preprocess import Preprocess
 
-OPSET = 20
+__all__ = ["OPSET", "ImageNetwork", "TorchReference", "export", "serialize"]
 
 
 class ImageNetwork(nn.Module):
@@ -39,6 +42,18 @@ class ImageNetwork(nn.Module):
         """(B, H, W, C) uint8 to logits (B, classes)."""
         logits: Tensor = self.network(self.normalise(image))
         return logits
+
+
+class TorchReference:
+    """The masked network itself, in torch: a batch (B, H, W, C) uint8 to (logits,)."""
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess) -> None:
+        self._network = ImageNetwork(model, preprocess).eval()
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Logits (B, classes) float32."""
+        with torch.no_grad():
+            return (self._network(torch.from_numpy(images)).numpy(),)
 
 
 def export(model: nn.Module, preprocess: Preprocess) -> ir.Model:
@@ -68,12 +83,6 @@ def export(model: nn.Module, preprocess: Preprocess) -> ir.Model:
         assert value.name is not None
         value.name = value.name.removeprefix("network.")
     return exported
-
-
-def serialize(model: ir.Model) -> bytes:
-    """The bytes of an ONNX file."""
-    data: bytes = ir.to_proto(model).SerializeToString()
-    return data
 
 
 def _folded(model: nn.Module) -> nn.Module:

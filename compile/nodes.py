@@ -1,4 +1,4 @@
-"""The few ONNX nodes that lowerings are written with."""
+"""The few ONNX nodes that lowerings are written with. Batch is the first axis and stays what it is."""
 
 from __future__ import annotations
 
@@ -25,23 +25,45 @@ def conv_node(
     if bias is not None:
         inputs.append(initializer(f"{name}.bias", bias))
     attributes = [*conv.attributes.values(), ir.AttrInt64("group", groups)]
-    return _node("Conv", inputs, name, x, channels=len(weight), attributes=attributes, like=conv.y)
+    assert conv.y.shape is not None
+    _, _, *space = conv.y.shape
+    return _node("Conv", inputs, name, x, (len(weight), *space), attributes)
 
 
 def take_channels(x: ir.Value, positions: Sequence[int], name: str) -> ir.Node:
     """The channels of ``x`` at ``positions``, in that order: a Slice where they lie together, else a Gather."""
     first, count = positions[0], len(positions)
+    shape = (count, *_beyond_channels(x))
     if list(positions) == list(range(first, first + count)):
         bounds = [initializer(f"{name}.{part}", np.array([v])) for part, v in (("from", first), ("to", first + count))]
         axis = initializer(f"{name}.axis", np.array([1]))
-        return _node("Slice", [x, *bounds, axis], name, x, channels=count)
+        return _node("Slice", [x, *bounds, axis], name, x, shape)
     index = initializer(f"{name}.channels", np.array(positions))
-    return _node("Gather", [x, index], name, x, channels=count, attributes=[ir.AttrInt64("axis", 1)])
+    return _node("Gather", [x, index], name, x, shape, [ir.AttrInt64("axis", 1)])
 
 
 def concat_node(pieces: Sequence[ir.Value], name: str, *, channels: int) -> ir.Node:
     """The pieces side by side along the channels."""
-    return _node("Concat", list(pieces), name, pieces[0], channels=channels, attributes=[ir.AttrInt64("axis", 1)])
+    shape = (channels, *_beyond_channels(pieces[0]))
+    return _node("Concat", list(pieces), name, pieces[0], shape, [ir.AttrInt64("axis", 1)])
+
+
+def reshape_node(x: ir.Value, shape: Sequence[int], name: str) -> ir.Node:
+    """``x`` in another shape; 0 keeps the batch as it is."""
+    return _node("Reshape", [x, initializer(f"{name}.shape", np.array(shape))], name, x, shape[1:])
+
+
+def matmul_node(left: ir.Value, right: ir.Value, name: str) -> ir.Node:
+    """(1, g, m, k) times (B, g, k, n)."""
+    assert left.shape is not None
+    assert right.shape is not None
+    return _node("MatMul", [left, right], name, right, (left.shape[1], left.shape[2], right.shape[3]))
+
+
+def binary_node(op: str, left: ir.Value, right: ir.Value, name: str) -> ir.Node:
+    """An elementwise operator whose output has the shape of ``left``."""
+    assert left.shape is not None
+    return _node(op, [left, right], name, left, list(left.shape)[1:])
 
 
 def initializer(name: str, array: NDArray[np.generic]) -> ir.Value:
@@ -50,20 +72,20 @@ def initializer(name: str, array: NDArray[np.generic]) -> ir.Value:
     return ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
 
 
+def _beyond_channels(x: ir.Value) -> Sequence[int | ir.SymbolicDim]:
+    assert x.shape is not None
+    return list(x.shape)[2:]
+
+
 def _node(
     op: str,
     inputs: Sequence[ir.Value],
     name: str,
     x: ir.Value,
-    *,
-    channels: int,
+    shape: Sequence[int | ir.SymbolicDim],
     attributes: Sequence[ir.Attr] = (),
-    like: ir.Value | None = None,
 ) -> ir.Node:
-    """A node with one output: the shape of ``like`` (by default of ``x``) with its own number of channels."""
-    reference = like if like is not None else x
-    assert reference.shape is not None
-    batch, _, *space = reference.shape
-    shape = ir.Shape([batch, channels, *space])
-    output = ir.Value(name=f"{name}.out", shape=shape, type=reference.type)
+    """A node with one output of the type and batch of ``x``; ``shape``: without the batch."""
+    assert x.shape is not None
+    output = ir.Value(name=f"{name}.out", shape=ir.Shape([x.shape[0], *shape]), type=x.type)
     return ir.Node("", op, inputs, attributes, outputs=[output], name=name)

@@ -1,90 +1,125 @@
-"""A checkpoint becomes a bundle: export, plan, rewrite, verify, measure, write. Any failure leaves nothing."""
+"""A network becomes a bundle: plan, rewrite, convert, verify, measure, write. Any failure leaves nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import onnx_ir as ir
 
 from rgp.bundle import Bundle, refuse_used
-from rgp.checkpoint import Checkpoint
+from rgp.compile.ahead import build_ahead, missing_kernel
+from rgp.compile.bisect import Trace
+from rgp.compile.convert import convert, refuse_unsupported
 from rgp.compile.convs import find
-from rgp.compile.export import export, serialize
-from rgp.compile.plan import Plan, all_dense, make_plan
+from rgp.compile.images import read_images
+from rgp.compile.macs import network_macs
+from rgp.compile.onnx_bytes import serialize
+from rgp.compile.plan import Plan, all_dense, given_plan, make_plan
+from rgp.compile.plan_file import plan_json, read_plan
+from rgp.compile.precision.int8 import LEAST_IMAGES
+from rgp.compile.proof import Proof
 from rgp.compile.report import Findings
 from rgp.compile.rewrite import rewrite
+from rgp.compile.source import Source
 from rgp.compile.spaces import find_spaces
-from rgp.compile.tune import Tuner
-from rgp.compile.verify import verify
-from rgp.cost import cost
-from rgp.engines.ort import OrtEngine
-from rgp.environment import environment
-from rgp.errors import DataError, RgpError
-from rgp.images import decode
+from rgp.compile.sparse_linear import as_convolutions
+from rgp.compile.stages import Progress, Stages
+from rgp.compile.threshold import drop_small
+from rgp.compile.tune import BUDGETS, Tuner
+from rgp.compile.tune_cache import TuneCache
+from rgp.compile.verify import sample_batches
+from rgp.engines.target import Target
+from rgp.environment import cpu_name, environment
+from rgp.errors import UsageError, unknown
 from rgp.measure import Comparison, compare
-from rgp.models import official
-from rgp.models.registry import restore
 
-Progress = Callable[[str], None]
-MAX_IMAGES = 512
+MAX_BATCH = 1024
 
 
-def compile_checkpoint(
-    path: Path,
-    out: Path,
-    *,
-    threads: int,
-    batches: Sequence[int] = (1, 8),
-    images: Path | None = None,
-    pairs: int = 200,
-    seconds: float = 10.0,
-    progress: Progress = lambda step: None,
+@dataclass(frozen=True)
+class Settings:
+    """How to compile. ``pairs`` and ``seconds`` bound the measurement at each of ``batches``.
+
+    Weights up to ``threshold`` count as zero. ``plan``: a plan.json whose choices are made again, without tuning.
+    ``images``: a folder of real images, to verify with beside random ones, and to calibrate int8. ``cache``: where
+    single measurements are kept.
+    """
+
+    threads: int
+    target: Target = field(default_factory=Target)
+    batches: Sequence[int] = (1, 8)
+    tune: str = "quick"
+    threshold: float = 0.0
+    plan: Path | None = None
+    images: Path | None = None
+    min_agreement: float | None = None
+    pairs: int = 200
+    seconds: float = 8.0
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.tune not in BUDGETS:
+            raise UsageError(unknown("choice for --tune", self.tune, BUDGETS))
+        if not self.batches or not all(1 <= batch <= MAX_BATCH for batch in self.batches):
+            raise UsageError(f"batches are {list(self.batches)}: give sizes from 1 to {MAX_BATCH}")
+
+
+def compile_source(
+    source: Source, out: Path, settings: Settings, *, baseline: Source | None = None, stages: Stages | None = None
 ) -> Bundle:
-    """Compile the checkpoint at ``path`` for ONNX Runtime on CPU and write the bundle to ``out``.
+    """Compile ``source`` and write the bundle to ``out``.
 
-    ``images``: a folder of real images to verify with, beside random ones. ``pairs`` and ``seconds`` bound
-    the measurement at each of ``batches``. Raises RgpError and leaves no bundle if anything fails, above all
-    if the compiled network is not equal to the masked one.
+    ``baseline``: the dense network to be compared with, if it is not ``source`` with its zeros multiplied out.
+    Raises RgpError and leaves no bundle if anything fails, above all if the compiled network is not equal.
     """
     refuse_used(out)
-    progress("reading the checkpoint")
-    checkpoint = official.load(path)
-    model, preprocess = restore(checkpoint), checkpoint.preprocess
-    real = _read_images(images, checkpoint) if images else []
-    price = cost(model, (preprocess.channels, preprocess.size, preprocess.size))
+    stages = stages or Stages()
+    target, dense = settings.target, baseline or source
+    if (dense.labels, dense.preprocess, dense.shape) != (source.labels, source.preprocess, source.shape):
+        raise UsageError(
+            f"the dense baseline {dense.name} takes other images or has other labels than {source.name}: "
+            "give the dense network of the same task"
+        )
+    refuse_unsupported(target)
+    if target.precision == "int8" and settings.images is None:
+        raise UsageError("--precision int8 is calibrated on real images: give a folder of them with --images")
+    absent = target.absent()
+    images = read_images(settings.images, source.preprocess) if settings.images is not None else []
 
-    progress("exporting to ONNX")
-    working = export(model, preprocess)
-    dense_onnx = serialize(working)
+    with stages("planning"):
+        working, plan, traces = _planned(source, settings, stages.progress)
 
-    convs = [conv for conv in find(working) if conv.groups == 1]
-    spaces = find_spaces(working)
-    plan = make_plan(convs, spaces, Tuner(threads), lambda name: progress(f"measuring lowerings: {name}"))
-    compiled_onnx = dense_onnx
-    if not plan.lowers_nothing:
-        rewrite(working, convs, plan.choices, spaces, plan.layout)
-        compiled_onnx = serialize(working)
+    if target.precision == "int8" and len(images) < 2 * LEAST_IMAGES:
+        raise UsageError(
+            f"{settings.images}: {len(images)} images: int8 needs at least {2 * LEAST_IMAGES}, half of them to be "
+            "calibrated on and half to be judged by"
+        )
+    # int8 is judged on images that it was not calibrated on
+    calibration, judged = (images[::2], images[1::2]) if target.precision == "int8" else ([], images)
+    numbers = partial(convert, target=target, calibration=calibration)
+    with stages(f"converting to {target.precision}"):
+        dense_fp32, compiled_fp32 = serialize(dense.model), serialize(working)
+        dense_onnx = numbers(dense_fp32)
+        same = plan.lowers_nothing and dense is source
+        compiled_onnx = dense_onnx if same else numbers(compiled_fp32)
 
-    progress("verifying")
-    dense_equivalence = verify(model, preprocess, OrtEngine(dense_onnx, threads=threads), real)
-    compiled = OrtEngine(compiled_onnx, threads=threads)
-    equivalence = dense_equivalence if plan.lowers_nothing else verify(model, preprocess, compiled, real)
+    samples = sample_batches(source.shape, source.dtype, judged, batch=source.batch)
+    proof = Proof(samples, target, settings.threads, settings.min_agreement)
+    with stages("verifying"):
+        equivalence = proof(dense, dense_fp32, dense_onnx)
+        if not same:
+            equivalence = proof(source, compiled_fp32, compiled_onnx, traces)
 
-    def measured(onnx: bytes) -> list[Comparison]:
-        rng = np.random.default_rng(0)
-        shape = (preprocess.size, preprocess.size, preprocess.channels)
-        comparisons = []
-        for batch in batches:
-            progress(f"measuring dense against compiled at batch {batch}")
-            dense, lowered = (partial(OrtEngine, each, threads=threads) for each in (dense_onnx, onnx))
-            sample = rng.integers(0, 256, (batch, *shape), np.uint8)
-            comparisons.append(compare(dense, lowered, sample, pairs=pairs, seconds=seconds))
-        return comparisons
-
-    latency = measured(compiled_onnx)
+    built: dict[str, Any] = {}
+    if absent is not None:
+        with stages("building engines"):
+            onnx = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx}
+            built = build_ahead(onnx, target, tuple(settings.batches), stages.progress)
+    latency = _measured(dense_onnx, compiled_onnx, source, settings, stages) if absent is None else []
     slower = [each for each in latency if each.speedup <= 1]
     if slower and not plan.lowers_nothing:
         low, high = slower[0].speedup_ci95
@@ -92,52 +127,105 @@ def compile_checkpoint(
             f"dense: the whole network, when lowered, measured {slower[0].speedup:.2f}x dense "
             f"[{low:.2f}, {high:.2f}] at batch {slower[0].batch}"
         )
-        plan, compiled_onnx = all_dense(plan, spaces, why), dense_onnx
-        equivalence = dense_equivalence
-        latency = measured(compiled_onnx)
+        plan = all_dense(plan, why)
+        source_fp32 = serialize(source.model)
+        compiled_onnx = dense_onnx if dense is source else numbers(source_fp32)
+        with stages("verifying"):
+            equivalence = proof(source, source_fp32, compiled_onnx)
+        latency = _measured(dense_onnx, compiled_onnx, source, settings, stages)
 
-    progress("writing the bundle")
-    name = f"{checkpoint.architecture} {checkpoint.graph}"
+    where = {**environment(), **target.describe(settings.threads)}
+    about = {"environment": where, "target": target.to_dict(), "tune": settings.tune}
+    files = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx, "plan.json": plan_json(plan, about)}
     findings = Findings(
-        name, environment(), compiled.describe(), price, equivalence, latency, plan, _verdict(plan, latency[0])
+        name=source.name,
+        source=source.kind,
+        environment=where,
+        target=target,
+        tune=settings.tune,
+        cost=network_macs(source.model),
+        equivalence=equivalence,
+        latency=latency,
+        built=built,
+        plan=plan,
+        verdict=_verdict(plan, latency[0])
+        if latency
+        else f"Built for {where['engine']} {where['version']}, not measured: {absent}",
+        sizes={name: len(data) for name, data in files.items()},
+        stages=stages.seconds,
+        model=source.model,
     )
+    stages.progress("writing the bundle")
     return Bundle.write(
         out,
-        name=name,
-        architecture=checkpoint.architecture,
-        labels=checkpoint.labels,
-        preprocess=preprocess,
-        files={
-            "dense.onnx": dense_onnx,
-            "compiled.onnx": compiled_onnx,
-            "report.json": findings.json(),
-            "report.html": findings.html(),
-        },
+        name=source.name,
+        architecture=source.architecture,
+        labels=source.labels,
+        preprocess=source.preprocess,
+        target=target,
+        files=files | {"report.json": findings.json(), "report.html": findings.html()},
     )
+
+
+def _planned(source: Source, settings: Settings, progress: Progress) -> tuple[ir.Model, Plan, tuple[Trace, ...]]:
+    """The rewritten model, how it was, and what became of each layer. Linear layers that stay dense are left alone."""
+    tuner = _tuner(settings) if settings.plan is None else None
+    left: set[str] = set()
+    while True:
+        working = source.model.clone()
+        drop_small(working, settings.threshold)
+        linear = as_convolutions(working, keep=left)
+        convs = [conv for conv in find(working) if conv.groups == 1]
+        output_of = {conv.name: output for output, node in linear.items() for conv in convs if conv.node is node}
+        spaces = find_spaces(working)
+        if tuner is not None:
+            plan = make_plan(convs, spaces, tuner, lambda name: progress(f"planning: {name}"))
+        else:
+            assert settings.plan is not None
+            choices = read_plan(settings.plan, convs, optional=output_of)
+            plan = given_plan(convs, spaces, choices, f"as {settings.plan} says")
+        dense = {output for name, output in output_of.items() if plan.choices[name].lowering == "dense"}
+        if not dense:
+            break
+        left |= dense
+    if plan.lowers_nothing:
+        return working, plan, ()
+    traces = list(rewrite(working, convs, plan.choices, spaces, plan.layout))
+    for number, trace in enumerate(traces):  # a linear layer is compared by its own output
+        if (output := output_of.get(trace.layer)) is not None:
+            traces[number] = replace(trace, dense_value=output, compiled_value=output)
+    return working, plan, tuple(traces)
+
+
+def _tuner(settings: Settings) -> Tuner:
+    """Single layers are measured in fp32, whatever the network's numbers will be."""
+    target = replace(settings.target, precision="fp32")
+    identity: dict[str, Any] = {**target.describe(settings.threads), "cpu": cpu_name()}
+    start = partial(target.start, threads=settings.threads, batches=(1,), kept=False)
+    budget = BUDGETS[settings.tune] if target.absent() is None else None
+    return Tuner(start, identity, budget, TuneCache(settings.cache), partial(missing_kernel, settings.target))
+
+
+def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings, stages: Stages) -> list[Comparison]:
+    comparisons = []
+    for batch in [source.batch] if source.batch else settings.batches:
+        with stages(f"measuring dense against compiled at batch {batch}"):
+            sample = sample_batches(source.shape, source.dtype, [], batch=batch).random[0]
+            start = partial(settings.target.start, threads=settings.threads, batches=settings.batches)
+            first, second = (partial(start, each) for each in (dense, compiled))
+            comparisons.append(compare(first, second, sample, pairs=settings.pairs, seconds=settings.seconds))
+    return comparisons
 
 
 def _verdict(plan: Plan, latency: Comparison) -> str:
     """One line that tells the truth."""
     if plan.lowers_nothing:
         masked = any(layer.conv.structure.density < 1 for layer in plan.layers)
-        return "Runs dense: " + ("nothing measured faster" if masked else "its weights have no structure to use")
+        measured = any(timing.ms is not None for layer in plan.layers for timing in layer.timings)
+        nothing = "nothing measured faster" if measured else "no form of its layers promises to be faster"
+        return "Runs dense: " + (nothing if masked else "its weights have no structure to use")
     low, high = latency.speedup_ci95
     where = f"at batch {latency.batch} [{low:.2f} to {high:.2f}]"
     if low <= 1:
         return f"No certain difference from dense: {latency.speedup:.2f}x {where}; measure again on a quieter machine"
     return f"{latency.speedup:.2f}x faster than dense {where}"
-
-
-def _read_images(folder: Path, checkpoint: Checkpoint) -> list[NDArray[np.uint8]]:
-    """The first MAX_IMAGES images below ``folder`` by name, preprocessed; what is no image is passed over."""
-    found: list[NDArray[np.uint8]] = []
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            found.append(checkpoint.preprocess(decode(file.read_bytes())))
-        except RgpError:
-            continue
-        if len(found) == MAX_IMAGES:
-            break
-    if not found:
-        raise DataError(f"{folder}: no JPEG, PNG or WebP image in this folder: give one that has some")
-    return found

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Channels = tuple[int, ...]
+_ROWS = 16
+"""Output channels looked at together: what they are compared to stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,12 @@ class Structure:
     biadjacency: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, weight: NDArray[np.float32]) -> Structure:
-        """Find the structure of a weight (O, I, kh, kw); exact zeros are what counts."""
-        support = np.asarray((weight != 0).reshape(*weight.shape[:2], -1).any(axis=2))
+    def of(cls, weight: NDArray[Any], threshold: float = 0.0) -> Structure:
+        """Find the structure of a weight (O, I, *kernel), or (O, I) of a linear layer.
+
+        A pair of channels is connected if any of its weights is larger than ``threshold`` in magnitude, or NaN.
+        """
+        support = _support(weight.reshape(*weight.shape[:2], -1), threshold)
         out_class, out_first = _classes(support)
         in_class, in_first = _classes(support.T)
         return cls(out_class, in_class, support[np.ix_(out_first, in_first)])
@@ -55,13 +61,36 @@ class Structure:
         outs, ins = np.bincount(self.out_class), np.bincount(self.in_class)
         return float(outs @ self.biadjacency @ ins / (len(self.out_class) * len(self.in_class)))
 
+    @property
+    def degrees(self) -> NDArray[np.int64]:
+        """(P,): how many input classes each output class reads."""
+        return np.asarray(self.biadjacency.sum(axis=1))
+
+    @property
+    def regular(self) -> bool:
+        """Whether every output class reads equally many input classes."""
+        return len(set(self.degrees.tolist())) == 1
+
+    def describe(self) -> str:
+        """One sentence: how many classes, how many each reads, and what share of the channel pairs that is."""
+        if self.biadjacency.all():
+            return "every output channel reads every input channel"
+        if not self.biadjacency.any():
+            return "no output channel reads any input channel"
+        outs, ins = self.biadjacency.shape
+        least, most = int(self.degrees.min()), int(self.degrees.max())
+        reads = f"every output class reads {most}" if self.regular else f"output classes read {least} to {most}"
+        return f"{outs} x {ins} classes, {reads}: {100 * self.density:.3g}% of the channel pairs"
+
+    def part(self, outs: NDArray[np.bool_], ins: NDArray[np.bool_]) -> Part:
+        """The channels of some output classes, (P,) bool, and of some input classes, (Q,) bool."""
+        return Part(_where(outs[self.out_class]), _where(ins[self.in_class]))
+
     @cached_property
     def neighbourhoods(self) -> tuple[Part, ...]:
         """One part for each class of output twins: its outputs, and all inputs that they read."""
-        return tuple(
-            Part(_where(self.out_class == p), _where(self.biadjacency[p][self.in_class]))
-            for p in range(len(self.biadjacency))
-        )
+        alone = np.eye(len(self.biadjacency), dtype=bool)
+        return tuple(self.part(alone[p], reads) for p, reads in enumerate(self.biadjacency))
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -69,35 +98,40 @@ class Structure:
 
         Inputs that nobody reads, and outputs that read nothing, belong to no part.
         """
-        out_part = np.full(len(self.biadjacency), -1)
-        in_part = np.full(self.biadjacency.shape[1], -1)
-        count = 0
-        for seed in range(len(in_part)):
-            if in_part[seed] >= 0 or not self.biadjacency[:, seed].any():
+        readers = np.ascontiguousarray(self.biadjacency.T)
+        unseen = np.asarray(readers.any(axis=1))
+        parts = []
+        for seed in np.flatnonzero(unseen):  # classes are numbered by first channel
+            if not unseen[seed]:
                 continue
-            ins = np.zeros(len(in_part), bool)
-            ins[seed] = True
-            while True:  # grow along edges, there and back, until nothing is new
-                outs = self.biadjacency[:, ins].any(axis=1)
-                grown = np.asarray(self.biadjacency[outs].any(axis=0))
-                if (grown == ins).all():
-                    break
-                ins = grown
-            out_part[outs], in_part[ins] = count, count
-            count += 1
-        return tuple(
-            Part(_where(out_part[self.out_class] == part), _where(in_part[self.in_class] == part))
-            for part in range(count)
-        )
+            outs, ins = np.zeros(readers.shape[1], bool), np.zeros(len(readers), bool)
+            new = np.array([seed])
+            while len(new):  # there and back along the edges of what is new
+                ins[new] = True
+                new_outs = np.flatnonzero(readers[new].any(axis=0) & ~outs)
+                outs[new_outs] = True
+                new = np.flatnonzero(self.biadjacency[new_outs].any(axis=0) & ~ins)
+            unseen &= ~ins
+            parts.append(self.part(outs, ins))
+        return tuple(parts)
+
+
+def _support(weight: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """(O, I) from (O, I, taps), some rows at a time and tap by tap: numpy is slow where the last axis is short."""
+    support = np.zeros(weight.shape[:2], bool)
+    for first in range(0, len(weight), _ROWS):
+        counts = ~(np.abs(weight[first : first + _ROWS]) <= threshold)  # so that NaN counts
+        for tap in range(weight.shape[2]):
+            support[first : first + _ROWS] |= counts[:, :, tap]
+    return support
 
 
 def _classes(support: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The class of each row (equal rows share one) numbered by first appearance, and each class's first row."""
-    _, first, inverse = np.unique(np.packbits(support, axis=1), axis=0, return_index=True, return_inverse=True)
-    by_appearance = np.argsort(first)
-    rank = np.empty_like(by_appearance)
-    rank[by_appearance] = np.arange(len(first))
-    return rank[inverse.reshape(-1)], first[by_appearance]
+    rows = [row.tobytes() for row in np.packbits(support, axis=1)]
+    number = {row: index for index, row in enumerate(dict.fromkeys(rows))}
+    classes = np.array([number[row] for row in rows])
+    return classes, np.unique(classes, return_index=True)[1]
 
 
 def _where(mask: NDArray[np.bool_]) -> Channels:

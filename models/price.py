@@ -37,7 +37,7 @@ def price(
 ) -> Price:
     """Price of ``build(architecture, **options)`` under ``graphs``, none or several, for images (C, H, W).
 
-    ``pruning``: first_dense, last_dense, skip and narrow of ``prune``. Raises as build, prune and cost do.
+    ``pruning``: first_dense, last_dense, skip, narrow and turns of ``prune``. Raises as build, prune and cost do.
     """
     with torch.device("meta"):
         model = build(architecture, **options)

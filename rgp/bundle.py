@@ -2,9 +2,10 @@
 
 ::
 
-    manifest.json   format, model, labels, preprocessing, sha256 and size of every other file
+    manifest.json   format, model, labels, preprocessing, engine, sha256 and size of every other file
     dense.onnx      the baseline: the masked network with its zeros multiplied out
     compiled.onnx   the same network, lowered
+    plan.json       how each convolution runs, for --plan on another machine
     report.json     what was measured, where, and the proof of equality
     report.html     the same for people
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rgp.engines.target import Target
 from rgp.errors import BundleError, RgpError, UsageError
 from rgp.preprocess import Preprocess
 
@@ -35,13 +37,17 @@ MAX_MANIFEST_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files matched their hashes when it was opened; ``files`` maps names to their bytes."""
+    """A bundle whose files matched their hashes when it was opened; ``files`` maps names to their bytes.
+
+    ``preprocess`` is None, and ``labels`` may be empty, where an ONNX model was compiled that takes no images.
+    """
 
     path: Path
     name: str
     architecture: str
     labels: tuple[str, ...]
-    preprocess: Preprocess
+    preprocess: Preprocess | None
+    target: Target
     files: Mapping[str, bytes]
     sha256: str
     """Of ``compiled.onnx``: the model's identity."""
@@ -52,6 +58,14 @@ class Bundle:
         report: dict[str, Any] = _json_object(self.files["report.json"], self.path / "report.json")
         return report
 
+    def require_images(self) -> Preprocess:
+        """The preprocessing; BundleError for a network that takes no images."""
+        if self.preprocess is None:
+            raise BundleError(
+                f"{self.path}: its network takes numbers, not images: compile it again with --preprocess and --labels"
+            )
+        return self.preprocess
+
     @classmethod
     def open(cls, path: Path) -> Bundle:
         """Read and check the whole bundle; raises BundleError that names the file and what is wrong with it."""
@@ -61,10 +75,12 @@ class Bundle:
         if manifest.get("format") != FORMAT:
             raise BundleError(f"{path}: its format is {manifest.get('format')!r}, this rgp reads '{FORMAT}'")
         try:
+            given = manifest["preprocess"]
+            preprocess = None if given is None else Preprocess.from_dict(given)
             labels = tuple(str(label) for label in manifest["labels"])
-            if not labels or not isinstance(manifest["labels"], list):
+            if not isinstance(manifest["labels"], list) or (preprocess and not labels):
                 raise TypeError("labels is no list of names")
-            preprocess = Preprocess.from_dict(manifest["preprocess"])
+            target = Target.from_dict(manifest.get("target", {}))
             name, architecture = str(manifest["model"]["name"]), str(manifest["model"]["architecture"])
             listed = {str(file): (int(of["bytes"]), str(of["sha256"])) for file, of in manifest["files"].items()}
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RgpError) as error:
@@ -73,7 +89,7 @@ class Bundle:
             if required not in listed:
                 raise BundleError(f"{path}/manifest.json: lists no {required}; compile again")
         files = {file: _checked(path, file, *expected) for file, expected in listed.items()}
-        return cls(path, name, architecture, labels, preprocess, files, listed["compiled.onnx"][1])
+        return cls(path, name, architecture, labels, preprocess, target, files, listed["compiled.onnx"][1])
 
     @classmethod
     def write(
@@ -83,8 +99,9 @@ class Bundle:
         name: str,
         architecture: str,
         labels: tuple[str, ...],
-        preprocess: Preprocess,
+        preprocess: Preprocess | None,
         files: Mapping[str, bytes],
+        target: Target | None = None,
     ) -> Bundle:
         """Write a new bundle beside ``path``, then rename: it appears whole or not at all."""
         refuse_used(path)
@@ -92,7 +109,8 @@ class Bundle:
             "format": FORMAT,
             "model": {"name": name, "architecture": architecture},
             "labels": labels,
-            "preprocess": preprocess.to_dict(),
+            "preprocess": preprocess and preprocess.to_dict(),
+            "target": (target or Target()).to_dict(),
             "files": {
                 file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in files.items()
             },

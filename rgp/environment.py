@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("rgp", "numpy", "onnxruntime", "torch", "torchvision", "onnx", "onnx-ir")
+PACKAGES = (
+    *("rgp", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx_cu13", "cuda-bindings"),
+    *("torch", "torchvision", "onnx", "onnx-ir"),
+)
 
 
 def environment() -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Two engines, the same inputs, interleaved: the only way that a ratio on a shared machine means something.
+"""Engines on the same inputs, interleaved: the only way that a ratio on a shared machine means something.
 
-Each pair runs both engines back to back in random order (AB or BA); the speed-up is the median of the
-per-pair ratios. Engines must not spin (see ``rgp.engines.ort``): a spinning engine slows the other one down.
+Each round runs every engine once, back to back in random order; of two engines a round is a pair (AB or BA). The
+speed-up is the median of the per-round ratios. Engines must not spin (see ``rgp.engines.ort``): a spinning engine
+slows the others down.
 
-Both engines are built anew several times, because where the system puts a session's threads and memory decides
+The engines are built anew several times, because where the system puts a session's threads and memory decides
 much of its speed. Beside one busy process on two cores, CIFAR ResNet-18 against itself measured 0.71x to 1.35x
 (8 builds, 100 pairs each), each build with an interval of a few percent over its own pairs; on free cores 0.996x
 to 1.006x. The interval is a bootstrap over builds, then pairs.
@@ -13,11 +14,11 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +27,12 @@ from rgp.engines import Engine
 from rgp.errors import UsageError
 
 Floats = NDArray[np.float64]
-T = TypeVar("T")
-
-
 Run = Callable[[], object]
 
 BUILDS = 8
 """How often both engines are built anew in one measurement."""
 LEAST_PAIRS = 3
-"""Pairs that run for each build, however little time is left."""
+"""Pairs, or rounds, that run for each build, however little time is left."""
 
 
 @dataclass(frozen=True)
@@ -109,24 +107,49 @@ def interleave(
     """
     if pairs < 1:
         raise UsageError(f"pairs is {pairs}, give at least 1")
+    ms, build = interleave_all(
+        (first, second), rounds=pairs, seconds=seconds, builds=builds, seed=seed, on_round=on_pair
+    )
+    return ms[:, 0], ms[:, 1], build
+
+
+def interleave_all(
+    makes: Sequence[Callable[[], Run]],
+    *,
+    rounds: int,
+    seconds: float,
+    builds: int = BUILDS,
+    seed: int = 0,
+    on_round: Callable[[], None] = lambda: None,
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Build every one ``builds`` times, time them in ``rounds`` (at least 1) rounds in all, in random order.
+
+    Fewer rounds run if ``seconds`` run out, but at least LEAST_PAIRS for each build (if so many were asked for).
+    Gives milliseconds (rounds, engines), and the number of the build that ran each round (rounds,).
+    """
     rng = np.random.default_rng(seed)
-    times: list[tuple[float, float]] = []
+    times: list[list[float]] = []
     build_of: list[int] = []
-    for build, share in enumerate(np.array_split(np.arange(pairs), min(builds, pairs))):
-        runs = {name: make() for name, make in _shuffled(rng, {0: first, 1: second})}
-        for run in (runs[0], runs[1]) * 3:  # warm caches, arenas and clocks
-            run()
+    numbers = range(len(makes))
+    for build, share in enumerate(np.array_split(np.arange(rounds), min(builds, rounds))):
+        built = {number: makes[number]() for number in rng.permutation(len(makes)).tolist()}
+        runs = [built[number] for number in numbers]
+        warm = time.perf_counter() + seconds / builds / 4
+        for _ in range(3):  # warm caches, arenas and clocks; slow engines are warm after one run
+            for run in runs:
+                run()
+            if time.perf_counter() > warm:
+                break
         deadline = time.perf_counter() + seconds / builds
         with _no_garbage_collection():
             for done in range(len(share)):
                 if done >= LEAST_PAIRS and time.perf_counter() > deadline:
                     break
-                took = {name: _milliseconds(run) for name, run in _shuffled(rng, runs)}
-                times.append((took[0], took[1]))
+                took = {number: _milliseconds(runs[number]) for number in rng.permutation(len(makes)).tolist()}
+                times.append([took[number] for number in numbers])
                 build_of.append(build)
-                on_pair()
-    first_ms, second_ms = np.array(times).T
-    return first_ms, second_ms, np.array(build_of)
+                on_round()
+    return np.array(times), np.array(build_of)
 
 
 def median_ci95(values: Floats, build: NDArray[np.int64], resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
@@ -139,11 +162,6 @@ def median_ci95(values: Floats, build: NDArray[np.int64], resamples: int = 2000,
         medians.append(np.median(np.concatenate([group[rng.integers(len(group), size=len(group))] for group in drawn])))
     low, high = np.quantile(medians, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _shuffled(rng: np.random.Generator, pair: Mapping[int, T]) -> list[tuple[int, T]]:
-    items = list(pair.items())
-    return items if rng.random() < 0.5 else items[::-1]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from rgp.families import resized
 from rgp.graph import Graph
 
 Narrow = Literal["refuse", "dense", "fewer"]
+Turns = Literal["layers", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def prune(
     last_dense: bool = True,
     skip: Sequence[str] = (),
     narrow: Narrow = "refuse",
+    turns: Turns = "layers",
 ) -> list[LayerDecision]:
     """Mask the convolutions of ``model`` in place with ``graph``, or with several in turn; weights are kept.
 
@@ -62,12 +64,19 @@ def prune(
     family and density on the most nodes that fit and divide N. Convolutions with groups stay as they are, and so
     do those of a class with a forward pass of its own; one that stands in several places is masked in all of
     them. Nothing is changed if anything is refused.
+
+    ``turns`` says which layer takes which of several graphs: with "layers" each takes the next one; with "blocks"
+    the first graph stays on the first, third, ... convolution of each module that holds several, and on those that
+    stand alone, and the others take turns on the rest. In bottleneck blocks of three that is all that reads and
+    writes the tensor which many blocks share, so a compiled network shuffles narrow tensors only.
     """
     graphs = (graph,) if isinstance(graph, Graph) else tuple(graph)
     if not graphs:
         raise PruneError("no graph was given: give at least one")
     if narrow not in get_args(Narrow):
         raise UsageError(unknown("choice for narrow", narrow, get_args(Narrow)))
+    if turns not in get_args(Turns):
+        raise UsageError(unknown("choice for turns", turns, get_args(Turns)))
     layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     convs = [(name, m) for name, m in layers if isinstance(m, nn.Conv2d)]
     if not convs or isinstance(model, nn.Conv2d):
@@ -80,8 +89,12 @@ def prune(
         dense[layers[-1][0]] = "last layer"
 
     decisions: list[LayerDecision] = []
+    inside = _inside_blocks([name for name, _ in convs]) if turns == "blocks" and len(graphs) > 1 else None
     for name, conv in convs:
-        turn = graphs[sum(d.graph is not None for d in decisions) % len(graphs)]
+        taken = [decision.name for decision in decisions if decision.graph]
+        turn = graphs[len(taken) % len(graphs)]
+        if inside is not None:
+            turn = graphs[1 + len(inside & set(taken)) % (len(graphs) - 1)] if name in inside else graphs[0]
         chosen, why = None, dense.get(name, "")
         if not why and any(fnmatchcase(name, pattern) for pattern in skip):
             why = "skipped by name"
@@ -90,6 +103,11 @@ def prune(
         decisions.append(LayerDecision(name, conv.in_channels, conv.out_channels, conv.kernel_size, chosen, why))
     if not any(decision.graph for decision in decisions):
         raise PruneError(f"no convolution of {type(model).__name__} was masked: {', '.join(summary(decisions))}")
+    if inside is not None and not any(decision.graph and decision.name in inside for decision in decisions):
+        raise PruneError(
+            f"{type(model).__name__} has no module that holds several masked convolutions, so no block to take turns "
+            "inside: set turns to 'layers'"
+        )
     places = [(name, m) for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, nn.Conv2d)]
     for (_, conv), decision in zip(convs, decisions, strict=True):
         if decision.graph:
@@ -117,6 +135,22 @@ def summary(decisions: Sequence[LayerDecision]) -> list[str]:
         reason = "" if why == "masked" else f" ({why})"
         phrases.append(f"{len(spellings)} {f'masked by {by}' if size else 'dense'}{reason}")
     return phrases
+
+
+def _inside_blocks(names: Sequence[str]) -> set[str]:
+    """The second, fourth, ... convolution of each module: the middle of a block of three, the last of a block of two.
+
+    >>> sorted(_inside_blocks(["conv", "block.conv1", "block.conv2", "block.conv3", "block.down.0"]))
+    ['block.conv2']
+    """
+    seen: dict[str, int] = {}
+    inside = set()
+    for name in names:
+        parent = name.rpartition(".")[0]
+        if seen.setdefault(parent, 0) % 2:
+            inside.add(name)
+        seen[parent] += 1
+    return inside
 
 
 def _fit(name: str, conv: nn.Conv2d, graph: Graph, narrow: Narrow) -> tuple[Graph | None, str]:

@@ -24,7 +24,7 @@ def classify(bundle: Bundle, engine: Engine, data: bytes, top_k: int) -> Classif
     started = time.perf_counter_ns()
     image = decode(data)
     decoded = time.perf_counter_ns()
-    pixels = bundle.preprocess(image)
+    pixels = bundle.require_images()(image)
     preprocessed = time.perf_counter_ns()
     logits = _logits(bundle, engine, pixels)
     inferred = time.perf_counter_ns()

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from rgp.bundle import Bundle
-from rgp.engines.ort import OrtEngine
+from rgp.engines import Engine
 from rgp.environment import available_cores
 from rgp.errors import RgpError
 from rgp.serve.app import MAX_BODY_BYTES, create_app
@@ -41,12 +41,13 @@ def serve(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
     _on_stop_signals(_leave)
     bundle = Bundle.open(arguments.bundle)
+    bundle.require_images()
     with _listen(arguments.host, arguments.port) as listener:  # before the engine: a port in use is known at once
-        engine = OrtEngine(bundle.files["compiled.onnx"], threads=arguments.threads)
+        engine = bundle.target.start(bundle.files["compiled.onnx"], threads=arguments.threads)
         _run(bundle, engine, listener, arguments)
 
 
-def _run(bundle: Bundle, engine: OrtEngine, listener: socket.socket, arguments: argparse.Namespace) -> None:
+def _run(bundle: Bundle, engine: Engine, listener: socket.socket, arguments: argparse.Namespace) -> None:
     about = engine.describe()
     address = f"{_in_url(arguments.host)}:{listener.getsockname()[1]}"
     config = uvicorn.Config(

@@ -47,6 +47,9 @@ class TrainConfig:
     narrow: Literal["refuse", "dense", "fewer"] = setting(
         "refuse", "a layer with fewer channels than nodes: refuse it, leave it dense, or take fewer nodes"
     )
+    turns: Literal["layers", "blocks"] = setting(
+        "layers", "which layer takes which of several graphs (rotate=1): each the next, or the first around blocks"
+    )
 
     form: Literal["masked", "decomposed"] = setting(
         "masked",

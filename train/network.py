@@ -58,7 +58,7 @@ def _graphs(config: TrainConfig) -> tuple[Graph, ...]:
 
 def _placing(config: TrainConfig) -> dict[str, Any]:
     """Which layers the graph goes on."""
-    return {name: getattr(config, name) for name in ("first_dense", "last_dense", "skip", "narrow")}
+    return {name: getattr(config, name) for name in ("first_dense", "last_dense", "skip", "narrow", "turns")}
 
 
 def _start_from(path: Path, network: nn.Module) -> None:

@@ -1,8 +1,8 @@
 """Ways to run one convolution. A file each: when it applies, what it computes, how it is written as ONNX.
 
-A lowering splits a convolution into parts (some outputs, the inputs they read) and says what order of
-channels it needs around it; the layout then decides each tensor's order once for the whole network. To add
-one: write the file, name it in LOWERINGS.
+A lowering splits a convolution into terms of parts (see ``rgp.compile.choice``); the layout then decides each
+tensor's order once for the whole network, and ``rgp.compile.rewrite`` adds the terms up. To add one: write the
+file, name it in LOWERINGS.
 """
 
 from __future__ import annotations
@@ -12,35 +12,32 @@ from typing import Protocol
 
 import onnx_ir as ir
 
+from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
-from rgp.compile.lowerings import dense, grouped, sliced
-from rgp.compile.structure import Part, Structure
+from rgp.compile.lowerings import dense, grouped, matmul, sliced
+from rgp.compile.structure import Part
 
 
 class Lowering(Protocol):
     """What a module in this folder provides."""
 
-    NEEDS_INPUT_ORDER: bool
-    """Whether each part's inputs must lie together, in the order of the parts (outputs always must)."""
-
-    def split(self, structure: Structure) -> tuple[Part, ...] | str:
-        """The parts, or a sentence that says why this lowering does not apply."""
+    def choices(self, conv: Conv) -> tuple[Choice, ...] | str:
+        """The ways in which it can run ``conv``, or a sentence that says why there is none."""
         ...
 
     def emit(
         self, conv: Conv, parts: tuple[Part, ...], x: ir.Value, in_order: Sequence[int], out_order: Sequence[int]
     ) -> list[ir.Node]:
-        """Nodes that compute the convolution; the last one's only output has its channels in ``out_order``.
+        """Nodes that compute one term; the last one's only output has its channels in ``out_order``.
 
-        ``x``: the input, with its channels in ``in_order`` (position -> original channel).
+        ``conv``: with the weights that the term has; ``x``: the input, with its channels in ``in_order``
+        (position -> original channel).
         """
         ...
 
+    def estimate(self, conv: Conv, parts: tuple[Part, ...]) -> float:
+        """How long one term takes, in multiply-accumulates that a dense convolution does in that time."""
+        ...
 
-LOWERINGS: dict[str, Lowering] = {"dense": dense, "grouped": grouped, "sliced": sliced}
 
-
-def macs_share(parts: tuple[Part, ...], conv: Conv) -> float:
-    """The share of the dense convolution's MACs that a split computes."""
-    ins, outs = conv.channels
-    return sum(len(part.outs) * len(part.ins) for part in parts) / (ins * outs)
+LOWERINGS: dict[str, Lowering] = {"dense": dense, "grouped": grouped, "sliced": sliced, "matmul": matmul}

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.nodes import conv_node
-from rgp.compile.structure import Part, Structure
-
-NEEDS_INPUT_ORDER = False
+from rgp.compile.structure import Part
 
 
-def split(structure: Structure) -> tuple[Part, ...] | str:
+def choices(conv: Conv) -> tuple[Choice, ...] | str:
     """One part: every output reads every input."""
-    return (Part(tuple(range(len(structure.out_class))), tuple(range(len(structure.in_class)))),)
+    return (Choice.dense(conv),)
 
 
 def emit(
@@ -26,3 +25,8 @@ def emit(
     weight = conv.weight[np.ix_(out_order, in_order)]
     bias = None if conv.bias is None else conv.bias[list(out_order)]
     return [conv_node(conv, conv.name, x, weight, bias, groups=1)]
+
+
+def estimate(conv: Conv, parts: tuple[Part, ...]) -> float:
+    """Its multiply-accumulates."""
+    return float(conv.macs)

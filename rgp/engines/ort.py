@@ -1,50 +1,89 @@
-"""ONNX Runtime on CPU. Its threads do not spin: spinning engines make each other slow and measurements lie."""
+"""ONNX Runtime, on CPU or CUDA. Its threads do not spin: spinning engines slow each other, and measurements lie."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from rgp.errors import EngineError, UsageError
+from rgp.errors import EngineError, UsageError, unknown
+
+MAX_THREADS = 1024
+TRUE_FLOAT32 = {"cuda": {"use_tf32": "0"}}
+"""Provider options: by default a GPU rounds float32 to 10 bits inside products, too much to prove anything equal."""
 
 ort.set_default_logger_severity(3)  # errors only: they are raised as well, warnings say nothing to users
 
 
-def session(model: bytes, *, threads: int) -> ort.InferenceSession:
-    """A session of ``model`` (an ONNX file's bytes) with our settings; EngineError if ONNX Runtime refuses it."""
-    if threads < 1:
-        raise UsageError(f"threads is {threads}, give at least 1")
+def session(model: bytes, *, threads: int, device: str = "cpu") -> ort.InferenceSession:
+    """A session of ``model`` (an ONNX file's bytes) with our settings; EngineError if ONNX Runtime refuses it.
+
+    ``device``: "cpu" or "cuda".
+    """
+    provider = _provider(device)
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads is {threads}, give at least 1" + (f", at most {MAX_THREADS}" if threads > 0 else ""))
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        found = ort.InferenceSession(model, options, providers=[(provider, TRUE_FLOAT32.get(device, {}))])
     except Exception as error:  # its exceptions share no base class but Exception
         raise EngineError(f"ONNX Runtime {ort.__version__} refuses the model: {error}") from error
+    if found.get_providers()[0] != provider:  # it falls back to the CPU in silence
+        raise EngineError(f"ONNX Runtime {ort.__version__} could not start {provider}: is there a GPU with its driver?")
+    return found
+
+
+def _provider(device: str) -> str:
+    if device == "cpu":
+        return "CPUExecutionProvider"
+    if device != "cuda":
+        raise UsageError(unknown("device", device, ("cpu", "cuda")))
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise EngineError(
+            f"the installed ONNX Runtime {ort.__version__} runs on CPU only: for --device cuda remove the package "
+            "onnxruntime and install rgp[gpu] (onnxruntime-gpu); the two cannot stand side by side"
+        )
+    return "CUDAExecutionProvider"
+
+
+def describe(device: str, threads: int) -> dict[str, str | int]:
+    """Name, version, device and threads of the engines of this module."""
+    return {"engine": "ort", "version": ort.__version__, "device": device, "threads": threads}
 
 
 class OrtEngine:
     """One session shared by all callers, with an explicit number of threads."""
 
-    def __init__(self, model: bytes, *, threads: int) -> None:
+    def __init__(self, model: bytes, *, threads: int, device: str = "cpu") -> None:
         """Build a session of ``model`` (an ONNX file's bytes); raises EngineError if ONNX Runtime refuses it."""
-        self._threads = threads
-        self._session = session(model, threads=threads)
+        self._threads, self._device = threads, device
+        self._session = session(model, threads=threads, device=device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(uint8)" or len(inputs[0].shape) != 4:
-            raise EngineError("the model must take one (B, H, W, C) uint8 input and give one output of logits")
+        if len(inputs) != 1 or not outputs:
+            raise EngineError(f"the model must take one input and give an output, not {len(inputs)} and {len(outputs)}")
         self._input, self._output = inputs[0].name, outputs[0].name
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, H, W, C) uint8 to logits (B, classes) float32."""
+    def run(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """One batch, (B, H, W, C) uint8 for image networks, to the first output, logits (B, classes) float32."""
+        (logits,) = self._run([self._output], images)
+        return np.asarray(logits, np.float32)
+
+    def outputs(self, images: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Every output of the network, each in the type that it has."""
+        return tuple(self._run(None, images))
+
+    def _run(self, names: list[str] | None, images: NDArray[Any]) -> list[NDArray[Any]]:
         try:
-            (logits,) = self._session.run([self._output], {self._input: images})
+            found: list[NDArray[Any]] = self._session.run(names, {self._input: images})
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on a batch of shape {images.shape}: {error}") from error
-        return np.asarray(logits, np.float32)
+        return found
 
     def describe(self) -> dict[str, str | int]:
         """Name, version, device and threads."""
-        return {"engine": "ort", "version": ort.__version__, "device": "cpu", "threads": self._threads}
+        return describe(self._device, self._threads)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv, find
 from rgp.compile.export import OPSET, serialize
-from rgp.compile.lowerings import LOWERINGS, macs_share
+from rgp.compile.lowerings import LOWERINGS
 from rgp.compile.nodes import initializer
 from rgp.compile.rewrite import register_constants
-from rgp.compile.structure import Structure
 from rgp.engines.ort import session
 
 
@@ -104,11 +104,16 @@ def test_a_lowering_equals_the_dense_convolution_in_any_order(
     conv, x = conv_of(weight, bias, side, **attributes)
 
     lowering = LOWERINGS[name]
-    parts = lowering.split(conv.structure)
-    assert not isinstance(parts, str)
+    choices = lowering.choices(conv)
+    if isinstance(choices, str):
+        assert name == "matmul"
+        assert (kernel, stride, padding) != (1, 1, 0)
+        return
+    choice = choices[-1]
+    (parts,) = choice.terms
     in_order = rng.permutation(weight.shape[1]).tolist()
     sequence = rng.permutation(len(parts))
-    if lowering.NEEDS_INPUT_ORDER:
+    if choice.ins(parts):
         in_order = [i for index in sequence for i in rng.permutation(parts[index].ins).tolist()]
     out_order = [o for index in sequence for o in rng.permutation(parts[index].outs).tolist()]
 
@@ -125,41 +130,32 @@ def test_a_lowering_equals_the_dense_convolution_in_any_order(
 
 
 def refusal(name: str, weight: np.ndarray) -> str:
-    reason = LOWERINGS[name].split(Structure.of(weight))
+    reason = LOWERINGS[name].choices(conv_of(weight.astype(np.float32), None, 4)[0])
     assert isinstance(reason, str)
     return reason
 
 
-def test_grouped_says_why_it_does_not_apply() -> None:
-    connected = np.ones((4, 4, 1, 1), np.float32)
-    assert "connected" in refusal("grouped", connected)
-    unequal = np.zeros((4, 4, 1, 1), np.float32)
-    unequal[0, 0] = unequal[1:, 1:] = 1
-    assert "differ in size" in refusal("grouped", unequal)
-    dead = np.zeros((3, 2, 1, 1), np.float32)
-    dead[0, 0] = dead[1, 1] = 1
-    assert "connected to nothing" in refusal("grouped", dead)
-
-
-def test_sliced_says_why_it_does_not_apply() -> None:
-    assert "every output reads every input" in refusal("sliced", np.ones((4, 4, 1, 1), np.float32))
-    assert "9 distinct neighbourhoods" in refusal("sliced", np.eye(9, dtype=np.float32)[:, :, None, None])
-    dead = np.zeros((3, 2, 1, 1), np.float32)
-    dead[0, 0] = dead[1, 1] = 1
-    assert "read nothing" in refusal("sliced", dead)
+def test_a_lowering_says_why_it_does_not_apply() -> None:
+    full = np.ones((4, 4, 1, 1))
+    assert "no zeros" in refusal("grouped", full)
+    assert "every output reads every input" in refusal("sliced", full)
+    assert "no blocks" in refusal("matmul", full)
+    assert "only a 1x1" in refusal("matmul", np.ones((4, 4, 3, 3)))
 
 
 @pytest.mark.parametrize("count", [2, 8])
 def test_sliced_takes_two_to_eight_neighbourhoods(count: int) -> None:
-    parts = LOWERINGS["sliced"].split(Structure.of(np.eye(count, dtype=np.float32)[:, :, None, None]))
-    assert not isinstance(parts, str)
-    assert len(parts) == count
+    conv, _ = conv_of(np.eye(count, dtype=np.float32)[:, :, None, None], None, 4)
+    choices = LOWERINGS["sliced"].choices(conv)
+    assert not isinstance(choices, str)
+    assert max(len(choice.terms[0]) for choice in choices) == count
 
 
 def test_shares_of_the_macs_are_those_of_the_blocks() -> None:
     rng = np.random.default_rng(0)
     conv, _ = conv_of(block_weight(rng, 4, 3, 2, 1, overlap=False), None, 4)
-    for name, share in (("dense", 1.0), ("grouped", 0.25), ("sliced", 0.25)):
-        parts = LOWERINGS[name].split(conv.structure)
-        assert not isinstance(parts, str)
-        assert macs_share(parts, conv) == share
+    assert Choice.dense(conv).macs_share(conv) == 1
+    for name in ("grouped", "sliced", "matmul"):
+        choices = LOWERINGS[name].choices(conv)
+        assert not isinstance(choices, str)
+        assert min(choice.macs_share(conv) for choice in choices) == 0.25

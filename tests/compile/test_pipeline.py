@@ -13,23 +13,30 @@ from PIL import Image
 
 from rgp.bundle import Bundle
 from rgp.compile import pipeline
+from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
-from rgp.compile.layout import Choice
 from rgp.compile.lowerings import grouped
-from rgp.compile.pipeline import compile_checkpoint
+from rgp.compile.pipeline import Settings, compile_source
+from rgp.compile.source import from_checkpoint
 from rgp.compile.structure import Part
 from rgp.compile.tune import Timing, Tuner
 from rgp.engines.ort import OrtEngine
+from rgp.engines.target import Target
 from rgp.errors import CheckpointError, DataError, UsageError, VerificationError
 from rgp.measure import Comparison
 
 Write = Callable[..., Path]
-compiled = partial(compile_checkpoint, threads=1, batches=(1, 2), pairs=20, seconds=0.1)
+settings = partial(Settings, threads=1, batches=(1, 2), pairs=20, seconds=0.1)
+
+
+def compiled(checkpoint: Path, out: Path, **options: object) -> Bundle:
+    return compile_source(from_checkpoint(checkpoint), out, settings(**options))  # type: ignore[arg-type]
 
 
 def always(speedup: float) -> Callable[..., Timing]:
     def time(self: Tuner, conv: Conv, choice: Choice, wiring: object = None) -> Timing:
-        return Timing(choice.lowering, 0, 1.0, 1 / speedup, speedup, (speedup, speedup))
+        fast = speedup if choice.lowering == "grouped" else 0.5
+        return Timing(choice.lowering, 4, 1, 0, 0.25, fast, 1.0, 1 / fast, fast, (fast, fast))
 
     return time
 
@@ -48,7 +55,7 @@ def test_a_checkpoint_becomes_a_bundle_whose_engines_agree(
     monkeypatch.setattr(pipeline, "compare", measured(2.0))
     bundle = compiled(write_checkpoint(), tmp_path / "bundle")
     assert sorted(path.name for path in bundle.path.iterdir()) == sorted(
-        [*("manifest.json", "dense.onnx", "compiled.onnx", "report.json", "report.html")]
+        [*("manifest.json", "dense.onnx", "compiled.onnx", "plan.json", "report.json", "report.html")]
     )
     assert bundle.files["compiled.onnx"] != bundle.files["dense.onnx"]
     images = np.random.default_rng(1).integers(0, 256, (5, 12, 12, 1), np.uint8)
@@ -91,7 +98,7 @@ def test_the_page_stands_alone(write_checkpoint: Write, tmp_path: Path) -> None:
     assert bundle.report["verdict"] in page
     loaded = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?((?!#|data:)[^"')>\s]+)""", page)
     assert loaded == []
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert all(layer["name"] in page for layer in bundle.report["layers"])
 
 
@@ -152,7 +159,9 @@ def test_a_wrong_lowering_is_caught_and_leaves_nothing(
 
     monkeypatch.setattr(Tuner, "time", always(2.0))
     monkeypatch.setattr(grouped, "emit", broken)
-    with pytest.raises(VerificationError, match="no bundle was written"):
+    with pytest.raises(
+        VerificationError, match=r"no bundle was written; 'blocks\.0\.conv1' is the first layer that differs"
+    ):
         compiled(write_checkpoint(), tmp_path / "out" / "bundle")
     assert not (tmp_path / "out").exists()
 
@@ -196,3 +205,62 @@ def test_a_bundle_opens_again_elsewhere(write_checkpoint: Write, tmp_path: Path)
     again = Bundle.open(moved)
     assert again.sha256 == bundle.sha256
     assert json.loads(again.files["report.json"]) == bundle.report
+
+
+def test_a_plan_is_followed_without_measuring_a_layer(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(pipeline, "compare", measured(2.0))
+    checkpoint = write_checkpoint()
+    first = compiled(checkpoint, tmp_path / "first")
+    monkeypatch.setattr(Tuner, "time", lambda *_: pytest.fail("measured"))
+    again = compiled(checkpoint, tmp_path / "again", plan=first.path / "plan.json")
+    assert again.files["compiled.onnx"] == first.files["compiled.onnx"]
+    assert "plan.json says" in again.report["layers"][1]["why"]
+
+
+def test_another_dense_network_can_be_the_baseline(write_checkpoint: Write, tmp_path: Path) -> None:
+    masked = write_checkpoint().rename(tmp_path / "masked.pth")
+    dense = write_checkpoint("dense")
+    bundle = compile_source(
+        from_checkpoint(masked), tmp_path / "b", settings(tune="off"), baseline=from_checkpoint(dense)
+    )
+    alone = compiled(dense, tmp_path / "alone")
+    assert bundle.files["dense.onnx"] == alone.files["dense.onnx"]
+    assert bundle.files["dense.onnx"] != compiled(masked, tmp_path / "m").files["dense.onnx"]
+    other = from_checkpoint(dense, tuple("abcdefghij"))
+    with pytest.raises(UsageError, match="other labels"):
+        compile_source(from_checkpoint(masked), tmp_path / "c", settings(), baseline=other)
+
+
+def test_labels_must_be_as_many_as_the_classes(write_checkpoint: Write) -> None:
+    with pytest.raises(UsageError, match="10 classes, but there are 3 labels"):
+        from_checkpoint(write_checkpoint(), ("a", "b", "c"))
+
+
+def noise_images(folder: Path, count: int) -> Path:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(rng.integers(0, 256, (12, 12), np.uint8)).save(folder / f"{number:03}.png")
+    return folder
+
+
+def test_int8_is_calibrated_on_one_half_of_the_images_and_judged_on_the_other(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0))
+    monkeypatch.setattr(pipeline, "compare", measured(2.0))
+    images = noise_images(tmp_path / "images", 40)
+    int8 = Target(precision="int8")
+    bundle = compiled(write_checkpoint(), tmp_path / "bundle", images=images, target=int8, min_agreement=0.3)
+    equivalence = bundle.report["equivalence"]
+    assert (equivalence["precision"], equivalence["judged"], equivalence["real_images"]) == ("int8", 20, 20)
+    assert len(bundle.files["compiled.onnx"]) < len(bundle.files["dense.onnx"])
+    assert bundle.target == int8
+    few = noise_images(tmp_path / "few", 15)
+    with pytest.raises(UsageError, match="15 images: int8 needs at least 16"):
+        compiled(write_checkpoint(), tmp_path / "none", images=few, target=int8)
+    with pytest.raises(UsageError, match="--images"):
+        compiled(write_checkpoint(), tmp_path / "none", target=int8)

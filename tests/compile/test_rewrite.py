@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv, find
 from rgp.compile.export import export, serialize
-from rgp.compile.layout import Choice, Layout, lay_out
+from rgp.compile.layout import Layout, TermWiring, Wiring, lay_out
 from rgp.compile.lowerings import LOWERINGS
 from rgp.compile.rewrite import rewrite
 from rgp.compile.spaces import Spaces, find_spaces
@@ -32,9 +33,9 @@ def lowerable(model: ir.Model) -> list[Conv]:
 
 def first_that_applies(conv: Conv, names: tuple[str, ...]) -> Choice:
     for name in names:
-        parts = LOWERINGS[name].split(conv.structure)
-        if not isinstance(parts, str):
-            return Choice(name, parts)
+        choices = LOWERINGS[name].choices(conv)
+        if not isinstance(choices, str):
+            return choices[-1]
     return Choice.dense(conv)
 
 
@@ -57,11 +58,13 @@ def shuffled(model: ir.Model, seed: int) -> None:
         for space in spaces.all()
     }
     choices = {conv.name: Choice.dense(conv) for conv in convs}
-    plain = lay_out(convs, choices, spaces)
-    wirings = {
-        conv.name: type(plain.wirings[conv.name])(*(orders[spaces.of(conv.x)],) * 2, *(orders[spaces.of(conv.y)],) * 2)
-        for conv in convs
-    }
+    for space, parts in spaces.pieces.items():
+        starts = np.cumsum([0, *(spaces.channels[part] for part in parts)]).tolist()
+        orders[space] = tuple(start + c for start, part in zip(starts, parts, strict=False) for c in orders[part])
+    wirings = {}
+    for conv in convs:
+        x, y = orders[spaces.of(conv.x)], orders[spaces.of(conv.y)]
+        wirings[conv.name] = Wiring(x, y, (TermWiring(x, y),))
     rewrite(model, convs, choices, spaces, Layout(orders, wirings))
 
 
@@ -194,12 +197,12 @@ def test_a_residual_addition_ties_its_two_sides() -> None:
     assert spaces.of(convs["c"].y) not in spaces.fixed_ones()
 
 
-def test_what_the_compiler_does_not_know_keeps_its_order() -> None:
+def test_inputs_and_outputs_keep_their_order_and_constants_follow() -> None:
     working, spaces, convs = spaces_of(Mixed(4, depthwise=False, concat=True, scaled=False, affine_channels=True))
     fixed = spaces.fixed_ones()
     assert spaces.of(convs["stem"].x) in fixed  # the network's input
-    assert spaces.of(convs["b"].y) in fixed  # multiplied by one constant a channel
-    assert spaces.of(convs["c"].y) in fixed  # concatenated
+    assert spaces.of(convs["b"].y) not in fixed  # the constant that it is multiplied by is permuted with it
+    assert spaces.of(convs["c"].y) not in fixed  # the linear layer follows the concatenation
     assert spaces.of(working.graph.outputs[0]) in fixed
     assert spaces.of(convs["a"].y) not in fixed
 

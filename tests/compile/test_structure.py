@@ -1,5 +1,7 @@
 """Structure is found in the weights, whatever order the channels come in."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,3 +90,74 @@ def test_one_nonzero_tap_of_a_kernel_is_an_edge() -> None:
     weight[0, 1, 2, 2] = -1e-30
     structure = Structure.of(weight)
     assert structure.parts == (Part((0,), (1,)),)
+
+
+def test_a_linear_layer_is_a_convolution_without_a_kernel() -> None:
+    weight = masked_weight(affine(9, 5, 2).adjacency, 20, 18, seed=3, kernel=1)
+    linear, convolution = Structure.of(weight[:, :, 0, 0]), Structure.of(weight)
+    assert (linear.biadjacency == convolution.biadjacency).all()
+    assert linear.parts == convolution.parts
+
+
+@given(st.floats(0, 2), st.integers(0, 2**32 - 1))
+def test_weights_up_to_the_threshold_are_no_edge(threshold: float, seed: int) -> None:
+    weight = np.random.default_rng(seed).normal(size=(40, 7, 2, 1)).astype(np.float32)
+    support = (np.abs(weight) > threshold).any(axis=(2, 3))
+    assert (rebuilt(Structure.of(weight, threshold)) == support).all()
+
+
+def test_a_weight_that_is_exactly_the_threshold_is_no_edge() -> None:
+    assert Structure.of(np.array([[0.5, -0.5]], np.float32), 0.5).parts == ()
+    assert Structure.of(np.array([[0.5, -0.75]], np.float32), 0.5).parts == (Part((0,), (1,)),)
+
+
+def test_nan_is_an_edge_whatever_the_threshold() -> None:
+    weight = np.zeros((3, 3, 1, 2), np.float32)
+    weight[2, 1, 0, 1] = np.nan
+    assert Structure.of(weight, threshold=1e9).parts == (Part((2,), (1,)),)
+
+
+@pytest.mark.parametrize("degree", ["4", "16", "36"])
+def test_a_published_matrix_is_found_again(degree: str) -> None:
+    folder = Path(__file__).parents[3] / "shared" / "data" / "adjacency" / "64" / degree
+    if not folder.is_dir():
+        pytest.skip("the published matrices (../shared/data) are not on this machine")
+    path = sorted(folder.glob("M*.npy"))[0]
+    adjacency = np.load(path).astype(bool)
+    rng = np.random.default_rng(0)
+    outs, ins = rng.permutation(128), rng.permutation(192)
+    support = np.kron(adjacency, np.ones((2, 3), bool))[outs][:, ins]
+    structure = Structure.of(support.astype(np.float32))
+    assert structure.biadjacency.shape == adjacency.shape
+    assert structure.regular
+    # channel -> published node: up to that order, the biadjacency is the published matrix
+    out_node = (outs // 2)[np.unique(structure.out_class, return_index=True)[1]]
+    in_node = (ins // 3)[np.unique(structure.in_class, return_index=True)[1]]
+    assert (structure.biadjacency == adjacency[out_node][:, in_node]).all()
+
+
+def test_a_regular_structure_says_how_many_classes_each_reads() -> None:
+    (graph,) = parse("random:64_16")
+    structure = Structure.of(masked_weight(graph.adjacency, 128, 256, seed=0, kernel=1))
+    assert structure.regular
+    assert set(structure.degrees.tolist()) == {16}
+    assert structure.describe() == "64 x 64 classes, every output class reads 16: 25% of the channel pairs"
+
+
+def test_an_irregular_structure_says_the_least_and_the_most() -> None:
+    structure = Structure.of(np.tri(3, 3, -1, dtype=np.float32))
+    assert not structure.regular
+    assert structure.degrees.tolist() == [0, 1, 2]
+    assert structure.describe() == "3 x 3 classes, output classes read 0 to 2: 33.3% of the channel pairs"
+
+
+def test_a_structure_without_zeros_or_without_edges_says_so() -> None:
+    assert Structure.of(np.ones((3, 2), np.float32)).describe() == "every output channel reads every input channel"
+    assert Structure.of(np.zeros((3, 2), np.float32)).describe() == "no output channel reads any input channel"
+
+
+def test_a_chain_of_channels_is_one_part_however_long() -> None:
+    chain = np.eye(300) + np.eye(300, k=1)
+    order = np.random.default_rng(0).permutation(300)
+    structure = Structure.of(chain[order][:, order[::-1]].astype(np.float32))
+    assert structure.parts == (Part(tuple(range(300)), tuple(range(300))),)

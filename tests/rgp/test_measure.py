@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from rgp import measure
 from rgp.errors import UsageError
-from rgp.measure import Comparison, compare, median_ci95
+from rgp.measure import Comparison, compare, interleave_all, median_ci95
 
 IMAGES = np.zeros((3, 4, 4, 1), np.uint8)
 
@@ -207,3 +208,36 @@ def test_builds_that_differ_make_a_wider_interval_than_pairs_that_do() -> None:
     low, high = median_ci95(values, np.repeat(np.arange(4), 25))
     mixed_low, mixed_high = median_ci95(values, np.tile(np.arange(4), 25))
     assert high - low > 1.5 * (mixed_high - mixed_low)
+
+
+def three(bench: Bench) -> list[Callable[[], Callable[[], object]]]:
+    """Engines of 1, 2 and 3 ms that write down when they are built and run."""
+
+    def make(name: str, milliseconds: float) -> Callable[[], Callable[[], object]]:
+        engine = FakeEngine(name, milliseconds, bench.clock, bench.calls)
+        return lambda: partial(bench.build(engine).run, IMAGES)
+
+    return [make(name, milliseconds) for milliseconds, name in enumerate("abc", 1)]
+
+
+def test_a_round_times_every_engine_once_and_each_has_its_column(bench: Bench) -> None:
+    ms, build = interleave_all(three(bench), rounds=30, seconds=10)
+    assert ms.tolist() == [[1.0, 2.0, 3.0]] * 30
+    assert np.bincount(build).tolist() == [4] * 6 + [3] * 2
+    assert bench.calls[:9] == ["a", "b", "c"] * 3  # warming up
+    rounds = [bench.calls[9 + 3 * number :][:3] for number in range(4)]
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+
+
+def test_every_order_within_a_round_and_among_builds_comes_up(bench: Bench) -> None:
+    interleave_all(three(bench), rounds=80, seconds=10, builds=1)
+    assert len({tuple(bench.calls[start : start + 3]) for start in range(9, len(bench.calls), 3)}) == 6
+    bench.built.clear()
+    interleave_all(three(bench), rounds=40, seconds=10, builds=40)
+    assert len({tuple(bench.built[start : start + 3]) for start in range(0, 120, 3)}) == 6
+
+
+def test_time_ends_the_rounds_of_three_too(bench: Bench) -> None:
+    ms, build = interleave_all(three(bench), rounds=100, seconds=0.0)
+    assert len(ms) == 8 * 3
+    assert np.bincount(build).tolist() == [3] * 8

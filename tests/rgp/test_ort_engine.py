@@ -65,9 +65,19 @@ def test_bytes_that_are_no_network_are_refused(model: bytes) -> None:
         OrtEngine(model, threads=1)
 
 
-def test_a_network_of_another_input_type_is_refused() -> None:
-    with pytest.raises(EngineError, match="uint8"):
-        OrtEngine(network(input_type=TensorProto.FLOAT), threads=1)
+def test_a_network_that_takes_numbers_runs_on_numbers_alone() -> None:
+    engine = OrtEngine(network(input_type=TensorProto.FLOAT), threads=1)
+    assert engine.run(batch(2).astype(np.float32)).shape == (2, 7)
+    with pytest.raises(EngineError, match="failed on a batch of shape"):
+        engine.run(batch(2))
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_to_install() -> None:
+    with pytest.raises(UsageError, match="unknown device"):
+        OrtEngine(network(), threads=1, device="tpu")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(EngineError, match=r"remove the package onnxruntime and install rgp\[gpu\]"):
+            OrtEngine(network(), threads=1, device="cuda")
 
 
 @pytest.mark.parametrize(

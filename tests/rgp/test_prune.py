@@ -17,6 +17,7 @@ from rgp.conv import GraphConv2d
 from rgp.errors import PruneError, UsageError
 from rgp.families import parse, ring
 from rgp.graph import Graph
+from rgp.models.registry import build
 from rgp.prune import LayerDecision, prune, summary
 
 
@@ -280,3 +281,20 @@ def test_it_works_on_networks_that_know_nothing_of_it(name: str, convolutions: i
     assert set(layers) == {d.name for d in decisions if d.graph}
     with torch.no_grad():
         assert network(torch.randn(1, 3, 64, 64)).isfinite().all()
+
+
+def test_turns_inside_blocks_leave_one_graph_on_the_stream() -> None:
+    graphs = parse("affine:16_4?rotate=1")
+    names = [graph.spelling for graph in graphs]
+    decided = {d.name: d for d in prune(build("resnet50", num_classes=4), graphs, turns="blocks")}
+    inner = [d.graph.spelling for d in decided.values() if d.graph and d.name.endswith("conv2")]
+    assert inner == [names[1 + turn % 4] for turn in range(16)]
+    outer = {d.graph.spelling for d in decided.values() if d.graph and not d.name.endswith("conv2")}
+    assert outer == {names[0]}
+
+
+def test_turns_inside_blocks_that_are_not_there_are_refused() -> None:
+    with pytest.raises(PruneError, match="no block to take turns inside"):
+        prune(build("mobilenet_v2", num_classes=4), parse("affine:4_2?rotate=1"), turns="blocks")
+    with pytest.raises(UsageError, match="unknown choice for turns"):
+        prune(tower(3, 4, 4), parse("affine:4_2?rotate=1"), turns="rows")  # type: ignore[arg-type]

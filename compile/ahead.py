@@ -1,0 +1,52 @@
+"""Engines that are built here and run elsewhere: TensorRT-RTX builds without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from rgp.compile.choice import Choice
+from rgp.compile.convs import Conv
+from rgp.compile.stages import Progress
+from rgp.engines.target import Target
+
+
+def missing_kernel(target: Target, conv: Conv, choice: Choice) -> str | None:
+    """Why the engine has no kernel for ``choice``; None if it has. Only grouped convolutions are ever missing."""
+    if target.engine == "ort" or choice.lowering != "grouped":
+        return None
+    from rgp.engines.tensorrt.probe import grouped_refusal  # found only where an extra brought the library
+
+    (term, *_) = choice.terms
+    kernel = max(conv.kernel)
+    return grouped_refusal(target.engine, target.precision, channels=conv.channels, groups=len(term), kernel=kernel)
+
+
+def build_ahead(
+    files: Mapping[str, bytes], target: Target, batches: tuple[int, ...], progress: Progress
+) -> dict[str, Any]:
+    """Build an engine of each ONNX file and keep it in the store; what the library made of each, by file name.
+
+    Raises EngineError if one cannot be built.
+    """
+    from rgp.engines.tensorrt.library import load
+    from rgp.engines.tensorrt.ready import ready
+    from rgp.engines.tensorrt.settings import Settings
+    from rgp.engines.tensorrt.store import Store, default_folder
+
+    library, settings, store = load(target.engine), Settings(target.precision, batches), Store(default_folder())
+    built = {}
+    for name, onnx in files.items():
+        found = ready(onnx, library, settings, store, progress=partial(_tell, progress, name))
+        built[name] = {
+            "engine_bytes": len(found.engine),
+            "stored": found.summary is None,
+            **(asdict(found.summary) if found.summary else {}),
+        }
+    return built
+
+
+def _tell(progress: Progress, name: str, line: str) -> None:
+    progress(f"building engines: {name}: {line}")
