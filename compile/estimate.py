@@ -6,7 +6,7 @@ on two AVX-512 cores (ResNet-50, 80 GMAC/s; a shuffle of 200,000 elements takes 
 
 from __future__ import annotations
 
-from rgp.compile.choice import Choice, shares
+from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.layout import FIXED_COST, Wiring
 from rgp.compile.lowerings import LOWERINGS
@@ -18,7 +18,7 @@ MACS_PER_ADDED_ELEMENT = 15
 def estimated_speedup(conv: Conv, choice: Choice, wiring: Wiring) -> float:
     """Dense time over the expected time of ``choice``, its shuffles and sums included."""
     lowering = LOWERINGS[choice.lowering]
-    macs = sum(lowering.estimate(share, term) for share, term in zip(shares(conv, choice), choice.terms, strict=True))
+    macs = sum(lowering.estimate(conv, term) for term in choice.terms)
     moved = sum(
         (term.reads != wiring.x) * (conv.in_elements + FIXED_COST)
         + (term.writes != wiring.y) * (conv.out_elements + FIXED_COST)

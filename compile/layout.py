@@ -12,7 +12,7 @@ meet in one place). A concatenation has the order of its pieces; what reads it i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,9 +182,4 @@ def sequence_of(order: Channels, groups: Sequence[Channels]) -> list[int] | None
 
 def joined(groups: Sequence[Channels], sequence: Iterable[int]) -> Channels:
     """The groups one after the other, in this sequence."""
-    return tuple(_chained(groups, sequence))
-
-
-def _chained(groups: Sequence[Channels], sequence: Iterable[int]) -> Iterator[int]:
-    for index in sequence:
-        yield from groups[index]
+    return tuple(channel for index in sequence for channel in groups[index])

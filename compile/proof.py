@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from rgp.compile.bisect import Trace, first_difference
 from rgp.compile.onnx_bytes import serialize
 from rgp.compile.source import Outputs, Source
-from rgp.compile.verify import Array, Equivalence, Samples, verify
+from rgp.compile.verify import TOLERANCES, Array, Equivalence, Samples, verify
 from rgp.engines.target import Target
 from rgp.errors import EngineError, VerificationError
 
 PLAIN = Target()
 """ONNX Runtime on CPU in fp32: close enough to show the slightest wrong lowering, which fp16 or int8 would hide."""
-FAULT = 1e-4
-"""A layer differs from this share of its largest magnitude on."""
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Proof:
 
     def _first_difference(self, source: Source, fp32: bytes, traces: Sequence[Trace]) -> str:
         try:
-            found = first_difference(serialize(source.model), fp32, traces, self.samples.random[0], FAULT)
+            found = first_difference(serialize(source.model), fp32, traces, self.samples.random[0], TOLERANCES["fp32"])
         except EngineError as error:  # the proof has failed already: that is what must be told
             return f"the layer could not be found: {error}"
         return str(found or "no single layer differs on the first random input")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 import jinja2
 import onnx_ir as ir
@@ -14,31 +14,12 @@ import onnx_ir as ir
 from rgp.compile.choice import shares
 from rgp.compile.drawing import COLOURS, network_svg, read_blocks
 from rgp.compile.layout import Wiring
+from rgp.compile.macs import NetworkMacs
 from rgp.compile.plan import Plan
 from rgp.compile.plots import Term, latency_svg, support_svg
 from rgp.compile.verify import Equivalence
 from rgp.engines.target import Target
 from rgp.measure import Comparison
-
-
-class Cost(Protocol):
-    """What one image costs, dense and under the graph: rgp.cost.Cost, or rgp.compile.macs.NetworkMacs."""
-
-    @property
-    def dense_macs(self) -> int:
-        """MACs with the zeros multiplied out."""
-
-    @property
-    def macs(self) -> int:
-        """MACs that count."""
-
-    @property
-    def dense_parameters(self) -> int:
-        """Parameters, zeros too."""
-
-    @property
-    def parameters(self) -> int:
-        """Parameters that count."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +37,7 @@ class Findings:
     target: Target
     tune: str
     environment: Mapping[str, Any]
-    cost: Cost
+    cost: NetworkMacs
     equivalence: Equivalence
     latency: Sequence[Comparison]
     built: Mapping[str, Any]

@@ -13,7 +13,7 @@ their space: whoever permutes it permutes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -95,7 +95,7 @@ class Spaces:
     def _fix(self, value: ir.Value) -> None:
         self._fixed.add(self.of(value))
 
-    def _follow(self, node: ir.Node, indices: Iterator[int] | range | tuple[int, ...], axis: int) -> None:
+    def _follow(self, node: ir.Node, indices: Iterable[int], axis: int) -> None:
         value = next(value for value in node.inputs if value is not None and constant(value) is None)
         self.followers += [Follower(node, index, axis, value, self._repeat.get(value, 1)) for index in indices]
 

@@ -36,7 +36,7 @@ class Lowering(Protocol):
         ...
 
     def estimate(self, conv: Conv, parts: tuple[Part, ...]) -> float:
-        """How long one term takes, in multiply-accumulates that a dense convolution does in that time."""
+        """How long one term of ``conv`` takes, in multiply-accumulates that a dense convolution does in that time."""
         ...
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rgp.engines.target import PRECISIONS
 from rgp.errors import UsageError, unknown
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 DEFAULT_BATCHES = (1, 8, 32)
 
 
