@@ -10,11 +10,16 @@ from typing import Any
 from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.stages import Progress
+from rgp.engines import native
 from rgp.engines.target import Target
 
 
 def missing_kernel(target: Target, conv: Conv, choice: Choice) -> str | None:
-    """Why the engine has no kernel for ``choice``; None if it has. Only grouped convolutions are ever missing."""
+    """Why the engine has no kernel for ``choice``; None if it has. Grouped convolutions and our own may be missing."""
+    if choice.lowering == "native":
+        if (target.engine, target.device, target.precision) != ("ort", "cpu", "fp32"):
+            return "our kernels compute float32 in ONNX Runtime on CPUs"
+        return native.missing()
     if target.engine == "ort" or choice.lowering != "grouped":
         return None
     from rgp.engines.tensorrt.probe import grouped_refusal  # found only where an extra brought the library

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -21,12 +22,12 @@ Term = tuple[Part, ...]
 class Choice:
     """A lowering's name and the terms that it splits into.
 
-    ``ordered``: whether the lowering wants each part's inputs to lie together (outputs always must).
+    ``wants``: which channels of each part must lie together, its outputs, its inputs as well, or none.
     """
 
     lowering: str
     terms: tuple[Term, ...]
-    ordered: bool = False
+    wants: Literal["nothing", "outputs", "both"] = "outputs"
 
     @classmethod
     def dense(cls, conv: Conv) -> Choice:
@@ -37,15 +38,15 @@ class Choice:
     @property
     def constrains(self) -> bool:
         """Whether it asks anything of the order of channels."""
-        return any(len(term) > 1 for term in self.terms)
+        return self.wants != "nothing" and any(len(term) > 1 for term in self.terms)
 
     def ins(self, term: Term) -> list[Channels]:
         """What must lie together in the input of one term; empty if nothing must."""
-        return [part.ins for part in term] if self.ordered and len(term) > 1 else []
+        return [part.ins for part in term] if self.wants == "both" and len(term) > 1 else []
 
     def outs(self, term: Term) -> list[Channels]:
         """What must lie together in the output of one term."""
-        return [part.outs for part in term] if len(term) > 1 else []
+        return [part.outs for part in term] if self.wants != "nothing" and len(term) > 1 else []
 
     def macs_share(self, conv: Conv) -> float:
         """The share of the dense convolution's MACs that it computes."""

@@ -25,9 +25,24 @@ def conv_node(
     if bias is not None:
         inputs.append(initializer(f"{name}.bias", bias))
     attributes = [*conv.attributes.values(), ir.AttrInt64("group", groups)]
+    return node_like(conv, "Conv", inputs, name, x, attributes)
+
+
+def node_like(
+    conv: Conv,
+    op: str,
+    inputs: Sequence[ir.Value],
+    name: str,
+    x: ir.Value,
+    attributes: Sequence[ir.Attr],
+    *,
+    domain: str = "",
+) -> ir.Node:
+    """A node of ``x`` and constants whose output is as large as the output of ``conv``; ``inputs``: x, the weight.."""
     assert conv.y.shape is not None
+    assert inputs[1].shape is not None
     _, _, *space = conv.y.shape
-    return _node("Conv", inputs, name, x, (len(weight), *space), attributes)
+    return _node(op, inputs, name, x, (inputs[1].shape[0], *space), attributes, domain=domain)
 
 
 def take_channels(x: ir.Value, positions: Sequence[int], name: str) -> ir.Node:
@@ -84,8 +99,10 @@ def _node(
     x: ir.Value,
     shape: Sequence[int | ir.SymbolicDim],
     attributes: Sequence[ir.Attr] = (),
+    *,
+    domain: str = "",
 ) -> ir.Node:
     """A node with one output of the type and batch of ``x``; ``shape``: without the batch."""
     assert x.shape is not None
     output = ir.Value(name=f"{name}.out", shape=ir.Shape([x.shape[0], *shape]), type=x.type)
-    return ir.Node("", op, inputs, attributes, outputs=[output], name=name)
+    return ir.Node(domain, op, inputs, attributes, outputs=[output], name=name)

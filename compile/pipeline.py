@@ -15,6 +15,7 @@ from rgp.compile.ahead import build_ahead, missing_kernel
 from rgp.compile.bisect import Trace
 from rgp.compile.convert import convert, refuse_unsupported
 from rgp.compile.convs import find
+from rgp.compile.fuse import fuse
 from rgp.compile.images import read_images
 from rgp.compile.macs import network_macs
 from rgp.compile.onnx_bytes import serialize
@@ -32,6 +33,7 @@ from rgp.compile.threshold import drop_small
 from rgp.compile.tune import BUDGETS, Tuner
 from rgp.compile.tune_cache import TuneCache
 from rgp.compile.verify import sample_batches
+from rgp.engines import native
 from rgp.engines.target import Target
 from rgp.environment import cpu_name, environment
 from rgp.errors import UsageError, unknown
@@ -191,6 +193,7 @@ def _planned(source: Source, settings: Settings, progress: Progress) -> tuple[ir
     if plan.lowers_nothing:
         return working, plan, ()
     traces = list(rewrite(working, convs, plan.choices, spaces, plan.layout))
+    traces = list(fuse(working, traces))
     for number, trace in enumerate(traces):  # a linear layer is compared by its own output
         if (output := output_of.get(trace.layer)) is not None:
             traces[number] = replace(trace, dense_value=output, compiled_value=output)
@@ -200,7 +203,7 @@ def _planned(source: Source, settings: Settings, progress: Progress) -> tuple[ir
 def _tuner(settings: Settings) -> Tuner:
     """Single layers are measured in fp32, whatever the network's numbers will be."""
     target = replace(settings.target, precision="fp32")
-    identity: dict[str, Any] = {**target.describe(settings.threads), "cpu": cpu_name()}
+    identity: dict[str, Any] = {**target.describe(settings.threads), "cpu": cpu_name(), "kernels": native.identity()}
     start = partial(target.start, threads=settings.threads, batches=(1,), kept=False)
     budget = BUDGETS[settings.tune] if target.absent() is None else None
     return Tuner(start, identity, budget, TuneCache(settings.cache), partial(missing_kernel, settings.target))

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from rgp.engines import native
 from rgp.errors import EngineError
 from rgp.preprocess import Preprocess
 
@@ -22,6 +23,8 @@ def plain_session(model: Path | bytes) -> ort.InferenceSession:
     options.log_severity_level = 4  # what it refuses is raised, not printed
     try:
         source = model if isinstance(model, bytes) else str(model)
+        if isinstance(model, bytes) and native.used_by(model):
+            native.register(options)
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class but Exception
         raise EngineError(f"ONNX Runtime {ort.__version__} refuses the model: {_reason(error)}") from error

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
-from rgp.compile.lowerings import dense, grouped, matmul, sliced
+from rgp.compile.lowerings import dense, grouped, matmul, native, sliced
 from rgp.compile.structure import Part
 
 
@@ -40,4 +40,10 @@ class Lowering(Protocol):
         ...
 
 
-LOWERINGS: dict[str, Lowering] = {"dense": dense, "grouped": grouped, "sliced": sliced, "matmul": matmul}
+LOWERINGS: dict[str, Lowering] = {
+    "dense": dense,
+    "grouped": grouped,
+    "sliced": sliced,
+    "matmul": matmul,
+    "native": native,
+}

@@ -30,7 +30,7 @@ def choices(conv: Conv) -> tuple[Choice, ...] | str:
     found = conv.decomposition
     if not found.classes:
         return f"not grouped: {found.why}"
-    return (Choice("grouped", found.classes, ordered=True),)
+    return (Choice("grouped", found.classes, wants="both"),)
 
 
 def emit(

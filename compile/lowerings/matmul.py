@@ -29,7 +29,7 @@ def choices(conv: Conv) -> tuple[Choice, ...] | str:
     found = grouped.choices(conv)
     if isinstance(found, str):
         return "not matmul: no blocks of equal size"
-    return tuple(Choice("matmul", choice.terms, ordered=True) for choice in found)
+    return tuple(Choice("matmul", choice.terms, wants="both") for choice in found)
 
 
 def emit(

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from rgp.engines import native
 from rgp.errors import EngineError, UsageError, unknown
 
 MAX_THREADS = 1024
@@ -29,6 +30,8 @@ def session(model: bytes, *, threads: int, device: str = "cpu") -> ort.Inference
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if device == "cpu" and native.used_by(model):
+        native.register(options)
     try:
         found = ort.InferenceSession(model, options, providers=[(provider, TRUE_FLOAT32.get(device, {}))])
     except Exception as error:  # its exceptions share no base class but Exception
@@ -62,6 +65,7 @@ class OrtEngine:
     def __init__(self, model: bytes, *, threads: int, device: str = "cpu") -> None:
         """Build a session of ``model`` (an ONNX file's bytes); raises EngineError if ONNX Runtime refuses it."""
         self._threads, self._device = threads, device
+        self._kernels = {"kernels": native.describe()} if device == "cpu" and native.used_by(model) else {}
         self._session = session(model, threads=threads, device=device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or not outputs:
@@ -85,5 +89,5 @@ class OrtEngine:
         return found
 
     def describe(self) -> dict[str, str | int]:
-        """Name, version, device and threads."""
-        return describe(self._device, self._threads)
+        """Name, version, device and threads; what runs our own operators, if the network has any."""
+        return {**describe(self._device, self._threads), **self._kernels}

@@ -1,0 +1,53 @@
+// Which instruction set runs: the best one that the CPU and the system have, or the one that RGP_ISA names.
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "graph_conv.h"
+
+namespace rgp {
+namespace {
+
+bool runs(const std::string& name) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();  // asks the system too, whether it saves the registers
+  if (name == "avx512") return __builtin_cpu_supports("avx512f");
+  if (name == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return true;
+}
+
+const Kernels& choose() {
+  const char* wanted = std::getenv("RGP_ISA");
+  std::string known;
+  for (const Kernels* each : {avx512(), avx2(), neon(), portable()}) {
+    if (!each || !runs(each->name)) continue;
+    if (!wanted || !*wanted || std::string(wanted) == each->name) return *each;
+    known += std::string(known.empty() ? "" : ", ") + each->name;
+  }
+  throw std::invalid_argument(std::string("RGP_ISA is ") + wanted + ", this CPU runs: " + known);
+}
+
+}  // namespace
+
+int Kernels::most_vectors(int rows) const {
+  int most = kMaxVectors;
+  while (!flat[kind(rows)][most]) --most;
+  return most;
+}
+
+const Kernels& kernels() { return choose(); }
+
+}  // namespace rgp
+
+// The instruction set that runs here, or a sentence that begins with RGP_ISA if that names none of them.
+extern "C" __attribute__((visibility("default"))) const char* rgp_instruction_set() {
+  static const std::string found = [] {
+    try {
+      return std::string(rgp::kernels().name);
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+  }();
+  return found.c_str();
+}

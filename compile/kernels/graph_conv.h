@@ -1,0 +1,136 @@
+// A convolution whose output channels read few input channels: what is known of it, and how it is run.
+//
+// Tensors are NCHW float32. The weight comes dense, (O, C, kh, kw), with zeros where nothing is read: who reads whom
+// is found in it, so no table beside it can disagree. Outputs that read the same inputs ("twins": one node of the
+// graph) are computed together, some rows at a time: a strip. docs/kernel.md has the pictures.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace rgp {
+
+struct Geometry {
+  int64_t channels, outputs;          // C, O
+  int64_t kernel_h, kernel_w;
+  int64_t stride_h, stride_w;
+  int64_t top, left, bottom, right;   // zero padding
+};
+
+constexpr int kMaxRows = 8;       // output channels computed together
+constexpr int kMaxVectors = 14;   // vectors of pixels in a tile
+constexpr int kMaxTall = 6;       // rows of pixels in a tall tile
+
+// What is computed together: output channels that read the same inputs.
+struct Strip {
+  int rows;                 // 1, 2, 4 or 8
+  int fan_in;               // input channels read
+  int32_t outputs[kMaxRows];
+  size_t channels;          // where in Layer::channels, in ascending order
+  size_t weights;           // where in Layer::weights, in the order that the tiles use
+  size_t cuts;              // where in Layer::cuts; there for each panel the first place in the list of channels
+  float bias[kMaxRows];
+};
+
+// What does not change from call to call. Built once, then only read: any number of calls may run at once.
+struct Layer {
+  Geometry geometry;
+  float low, high;          // the result is clamped: ReLU is 0 and infinity
+  bool by_tap;              // weights are [tap][channel][row] (8 rows), else [channel][tap column][tap row][row]
+  // 1x1: the input channels are taken in panels, whose pixels stay in the nearest cache while every strip reads them
+  int panel_vectors, panels;  // 0 and 1 for other kernels
+  std::vector<Strip> strips;
+  std::vector<int32_t> channels;
+  std::vector<float> weights;
+  std::vector<int32_t> cuts;
+};
+
+struct Kernels;
+
+// `bias` may be null. Throws std::invalid_argument if the geometry makes no sense.
+Layer make_layer(const Geometry& geometry, const Kernels& kernels, const float* weight, const float* bias, float low,
+                 float high);
+
+// The output's height or width, 0 if the kernel is larger than the padded image.
+int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel, int64_t stride);
+
+// One call's sizes. x (batch, C, height, width); residual and y (batch, O, out_height, out_width); residual may be null,
+// and is not y.
+struct Image {
+  int64_t batch, height, width, out_height, out_width;
+};
+
+// Part of a call: some vectors of output pixels, one after the other, for one strip or bundle of strips.
+struct Tile {
+  const float* x;            // input channel 0: what a tap of shift 0 reads for the first pixel
+  ptrdiff_t x_plane;         // floats from one input channel to the next
+  const int32_t* channels;
+  int fan_in;
+  const ptrdiff_t* shifts;   // for each tap, in the order of the weights
+  int taps;
+  const uint16_t* masks;     // [tap][vector] which lanes read inside the image, or null: all do
+  ptrdiff_t mask_stride;
+  const float* weights;
+  const float* bias;
+  const float* residual;     // output channel 0, first pixel; or null
+  float* y;                  // likewise
+  ptrdiff_t y_plane;
+  const int32_t* outputs;
+  float low, high;
+  bool begins, ends;         // the sums begin with the bias, else with what is in y; end in y with everything done
+  int last;                  // pixels in the last vector, the others are whole
+
+  // tall tiles only: rows of pixels
+  int tap_columns;           // `shifts` has one for each
+  ptrdiff_t x_row;           // floats from one row of input to the next of the same phase
+  ptrdiff_t x_phase;         // floats from the rows 0, 2, 4.. to the rows 1, 3, 5.. (stride 2)
+  ptrdiff_t y_row;
+};
+
+// Rows of pixels to copy: out[i] is in[i * stride] for i in [from, to), else 0.
+struct Rows {
+  const float* in;           // may lie before the tensor, in + from * stride never does
+  ptrdiff_t in_row;
+  float* out;
+  ptrdiff_t out_row;
+  int64_t rows, from, to, count, stride;
+};
+
+using TileFn = void (*)(const Tile&);
+
+// What one instruction set offers. One translation unit each; a null pointer: not of this machine's architecture.
+// Tables are by rows (1, 2, 4, 8: index 0 to 3); a null function: not offered.
+struct Kernels {
+  const char* name;
+  int lanes;                                         // pixels in a vector
+  int most_masked;                                   // vectors in the largest flat tile that knows masks; 0: none
+  TileFn flat[4][kMaxVectors + 1];                   // [vectors]: pixels one after the other, any kernel
+  TileFn tall[2][4][kMaxVectors + 1][kMaxTall + 1];  // [stride - 1][..][vectors][rows of pixels]: 3 tap rows
+  void (*pack)(const Rows&);
+
+  static int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }
+  int most_vectors(int rows) const;                  // in the largest flat tile
+};
+const Kernels* avx512();
+const Kernels* avx2();
+const Kernels* neon();
+const Kernels* portable();
+
+// The best that this CPU runs, or the one that RGP_ISA names (std::invalid_argument if it cannot be).
+const Kernels& kernels();
+
+// Calls work(0) to work(count - 1), possibly at once on several threads.
+using ParallelFor = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
+// Scratch for one call; freed by its owner after the call. May throw std::bad_alloc.
+using Allocate = std::function<void*(size_t bytes)>;
+
+void run(const Layer& layer, const Kernels& kernels, const Image& image, const float* x, const float* residual,
+         float* y, const ParallelFor& parallel_for, const Allocate& allocate);
+
+// The same by plain loops over the dense weight: what every fast way is tested against.
+void reference(const Geometry& geometry, const Image& image, const float* x, const float* weight, const float* bias,
+               const float* residual, float low, float high, float* y);
+
+}  // namespace rgp

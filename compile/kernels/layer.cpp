@@ -1,0 +1,115 @@
+// From a dense weight to strips: outputs that read the same inputs together, their weights in the order of use.
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <string>
+
+#include "graph_conv.h"
+
+namespace rgp {
+namespace {
+
+constexpr int64_t kPanelBytes = 80 << 10;  // measured: smaller panels pay more for going on with sums than caches give
+
+void check(const Geometry& g) {
+  const std::pair<const char*, int64_t> sides[] = {{"channels", g.channels}, {"outputs", g.outputs},
+      {"kernel height", g.kernel_h}, {"kernel width", g.kernel_w}, {"stride", g.stride_h}, {"stride", g.stride_w}};
+  constexpr int64_t most = 1 << 24;
+  for (const auto& [name, value] : sides)
+    if (value < 1 || value > most) throw std::invalid_argument(std::string(name) + " is " + std::to_string(value));
+  for (int64_t pad : {g.top, g.left, g.bottom, g.right})
+    if (pad < 0 || pad > most) throw std::invalid_argument("padding is " + std::to_string(pad));
+}
+
+// The input channels that output `o` reads: those with any weight that is not zero (NaN counts as one).
+std::vector<int32_t> reads(const Geometry& g, const float* weight, int64_t o) {
+  const int64_t taps = g.kernel_h * g.kernel_w;
+  std::vector<int32_t> found;
+  for (int64_t c = 0; c < g.channels; ++c) {
+    const float* w = weight + (o * g.channels + c) * taps;
+    for (int64_t tap = 0; tap < taps; ++tap)
+      if (w[tap] != 0) {
+        found.push_back(static_cast<int32_t>(c));
+        break;
+      }
+  }
+  return found;
+}
+
+// The most rows that a strip of so many twins has.
+int most_rows(bool by_tap, size_t twins) {
+  int rows = by_tap ? kMaxRows : kMaxRows / 2;
+  while (static_cast<size_t>(rows) > twins) rows /= 2;
+  return rows;
+}
+
+// Vectors of pixels that are taken at once in a 1x1 convolution: enough sums to hide the latency of a multiply-add, few
+// enough that a panel has many channels.
+int panel_vectors(const Kernels& kernels, int rows) {
+  const int wanted = rows == 8 ? 3 : rows == 1 ? 8 : 6;
+  return std::min(wanted, kernels.most_vectors(rows));
+}
+
+void add(Layer& layer, const float* weight, const float* bias, const std::vector<int32_t>& channels,
+         const int32_t* outputs, int rows) {
+  const Geometry& g = layer.geometry;
+  Strip strip{rows, static_cast<int>(channels.size()), {}, layer.channels.size() - channels.size(),
+              layer.weights.size(), layer.cuts.size(), {}};
+  for (int r = 0; r < rows; ++r) {
+    strip.outputs[r] = outputs[r];
+    strip.bias[r] = bias ? bias[outputs[r]] : 0;
+  }
+  for (int panel = 0; panel <= layer.panels; ++panel) {
+    const int64_t first = g.channels * panel / layer.panels;
+    layer.cuts.push_back(std::lower_bound(channels.begin(), channels.end(), first) - channels.begin());
+  }
+  const auto push = [&](int32_t c, int64_t i, int64_t j) {
+    for (int r = 0; r < rows; ++r)
+      layer.weights.push_back(weight[((outputs[r] * g.channels + c) * g.kernel_h + i) * g.kernel_w + j]);
+  };
+  if (layer.by_tap) {
+    for (int64_t i = 0; i < g.kernel_h; ++i)
+      for (int64_t j = 0; j < g.kernel_w; ++j)
+        for (int32_t c : channels) push(c, i, j);
+  } else {
+    for (int32_t c : channels)
+      for (int64_t j = 0; j < g.kernel_w; ++j)
+        for (int64_t i = 0; i < g.kernel_h; ++i) push(c, i, j);
+  }
+  layer.strips.push_back(strip);
+}
+
+}  // namespace
+
+int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
+  const int64_t room = side + before + after - kernel;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight, const float* bias, float low,
+                 float high) {
+  check(g);
+  Layer layer{g, low, high, true, 0, 1, {}, {}, {}, {}};
+  std::map<std::vector<int32_t>, std::vector<int32_t>> twins;  // what is read -> who reads it
+  for (int64_t o = 0; o < g.outputs; ++o) twins[reads(g, weight, o)].push_back(static_cast<int32_t>(o));
+  for (const auto& [channels, outputs] : twins) layer.by_tap &= outputs.size() % kMaxRows == 0;
+  if (g.kernel_h == 1 && g.kernel_w == 1) {
+    layer.panel_vectors = kMaxVectors;
+    for (const auto& [channels, outputs] : twins)
+      layer.panel_vectors =
+          std::min(layer.panel_vectors, panel_vectors(kernels, most_rows(layer.by_tap, outputs.size())));
+    const int64_t bytes = layer.panel_vectors * kernels.lanes * static_cast<int64_t>(sizeof(float));
+    layer.panels = static_cast<int>((g.channels * bytes + kPanelBytes - 1) / kPanelBytes);
+  }
+  for (const auto& [channels, outputs] : twins) {  // in the order of what is read: neighbours share pixels
+    layer.channels.insert(layer.channels.end(), channels.begin(), channels.end());
+    for (size_t done = 0; done < outputs.size();) {
+      const int rows = most_rows(layer.by_tap, outputs.size() - done);
+      add(layer, weight, bias, channels, outputs.data() + done, rows);
+      done += rows;
+    }
+  }
+  return layer;
+}
+
+}  // namespace rgp

@@ -1,0 +1,271 @@
+// The inner loops, once for every instruction set. `Simd` wraps its operations, about a dozen.
+//
+// A wrapper of our own and not Google Highway, because a package built by pip from source cannot count on a system
+// library, and a dozen operations do not pay for shipping one. (GNU vector extensions were tried: with one spelling of
+// the broadcast gcc 12 reached the peak, with another a sixth of it.)
+//
+// Simd has: kLanes, Vec, Mask; load, load_first (zeros beyond n), load_even (every other float, zeros beyond n),
+// store, store_first, set1, fma, add, clamp, pin (keeps a value in a register); and, if kMasks > 0, mask(bits),
+// pin_mask, load_masked (zeros where the mask is) for that many masks in registers.
+//
+// Every tile keeps its sums in registers and writes each output once, with the residual added and clamped.
+#pragma once
+
+#include <algorithm>
+
+#include "graph_conv.h"
+
+namespace rgp {
+
+constexpr int kAhead = 512;  // floats: weights are read once a call, in order, and come from far away
+
+template <class Simd, int V, bool kLast>
+inline typename Simd::Vec load_of(const float* p, int v, int last) {
+  return kLast && v == V - 1 ? Simd::load_first(p + v * Simd::kLanes, last) : Simd::load(p + v * Simd::kLanes);
+}
+
+// The sums of R output channels, V vectors each, before the first multiply-add; the last vector in part if kLast.
+template <class Simd, int R, int V, bool kLast>
+inline void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {  // what is written in the end is fetched while the sums are made
+    const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      __builtin_prefetch(t.y + first + v * Simd::kLanes, 1);
+      if (t.residual) __builtin_prefetch(t.residual + first + v * Simd::kLanes);
+    }
+  }
+  if (t.begins) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sum[r][v] = Simd::set1(t.bias[r]);
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v)
+        sum[r][v] = load_of<Simd, V, kLast>(t.y + t.outputs[r] * t.y_plane + row * t.y_row, v, t.last);
+  }
+}
+
+// Stores what `last_step` makes of each vector of sums; it is given where the vector lies in the output.
+template <class Simd, int R, int V, bool kLast, class Step>
+inline void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V], Step last_step) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      const typename Simd::Vec value = last_step(sum[r][v], first, v);
+      float* y = t.y + first + v * Simd::kLanes;
+      if (kLast && v == V - 1) {
+        Simd::store_first(y, value, t.last);
+      } else {
+        Simd::store(y, value);
+      }
+    }
+  }
+}
+
+// Adds the residual, clamps and stores; or only stores, if the sums are to go on.
+template <class Simd, int R, int V, bool kLast>
+inline void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
+  using Vec = typename Simd::Vec;
+  const Vec low = Simd::set1(t.low), high = Simd::set1(t.high);
+  if (!t.ends) {
+    store_all<Simd, R, V, kLast>(t, row, sum, [](Vec value, ptrdiff_t, int) { return value; });
+  } else if (!t.residual) {
+    store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, ptrdiff_t, int) { return Simd::clamp(value, low, high); });
+  } else {
+    store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, ptrdiff_t first, int v) {
+      return Simd::clamp(Simd::add(value, load_of<Simd, V, kLast>(t.residual + first, v, t.last)), low, high);
+    });
+  }
+}
+
+// R * V multiply-adds for V + R loads.
+template <class Simd, int R, int V>
+inline void multiply_add(const float* weights, const typename Simd::Vec (&pixels)[V],
+                         typename Simd::Vec (&sum)[R][V]) {
+  __builtin_prefetch(weights + kAhead);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const typename Simd::Vec weight = Simd::set1(weights[r]);
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) sum[r][v] = Simd::fma(weight, pixels[v], sum[r][v]);
+  }
+}
+
+template <class Simd, int V, bool kLast, bool kPin>
+inline void load(const float* x, int last, typename Simd::Vec (&pixels)[V]) {
+#pragma GCC unroll 16
+  for (int v = 0; v < V; ++v) {
+    pixels[v] = load_of<Simd, V, kLast>(x, v, last);
+    if constexpr (kPin) Simd::pin(pixels[v]);  // or gcc loads it again for each row
+  }
+}
+
+// Flat, 8 rows: taps outermost, so that each tap's masks are loaded once.
+template <class Simd, int R, int V, bool kLast, bool kMasked>
+void flat_by_tap(const Tile& t) {
+  typename Simd::Vec sum[R][V];
+  begin<Simd, R, V, kLast>(t, 0, sum);
+  const float* weights = t.weights;
+  const int32_t *const from = t.channels, *const to = from + t.fan_in;
+  for (int tap = 0; tap < t.taps; ++tap) {
+    typename Simd::Mask mask[V];
+    if constexpr (kMasked) {
+      const uint16_t* bits = t.masks + tap * t.mask_stride;
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        mask[v] = Simd::mask(bits[v]);
+        Simd::pin_mask(mask[v]);  // or gcc moves it there again for each channel
+      }
+    }
+    // as a number: a masked tile's first address may lie before the tensor, its lanes never do
+    const uintptr_t base = reinterpret_cast<uintptr_t>(t.x) + t.shifts[tap] * sizeof(float);
+    for (const int32_t* channel = from; channel != to; ++channel) {
+      const float* x = reinterpret_cast<const float*>(base + *channel * t.x_plane * sizeof(float));
+      typename Simd::Vec pixels[V];
+      if constexpr (kMasked) {
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) {
+          pixels[v] = Simd::load_masked(x + v * Simd::kLanes, mask[v]);
+          Simd::pin(pixels[v]);
+        }
+      } else {
+        load<Simd, V, kLast, (R > 1)>(x, t.last, pixels);
+      }
+      multiply_add<Simd, R, V>(weights, pixels, sum);
+      weights += R;
+    }
+  }
+  finish<Simd, R, V, kLast>(t, 0, sum);
+}
+
+// Flat, fewer rows: channels outermost, so that a channel's pixels come from the nearest cache for all taps but one.
+template <class Simd, int R, int V, bool kLast>
+void flat_by_channel(const Tile& t) {
+  typename Simd::Vec sum[R][V];
+  begin<Simd, R, V, kLast>(t, 0, sum);
+  const float* weights = t.weights;
+  const int32_t *const from = t.channels, *const to = from + t.fan_in;
+  for (const int32_t* channel = from; channel != to; ++channel) {
+    const float* plane = t.x + *channel * t.x_plane;
+    for (int tap = 0; tap < t.taps; ++tap) {
+      typename Simd::Vec pixels[V];
+      load<Simd, V, kLast, (R > 1)>(plane + t.shifts[tap], t.last, pixels);
+      multiply_add<Simd, R, V>(weights, pixels, sum);
+      weights += R;
+    }
+  }
+  finish<Simd, R, V, kLast>(t, 0, sum);
+}
+
+template <class Simd, int R, int V>
+void flat(const Tile& t) {
+  const bool last = t.last < Simd::kLanes;
+  if constexpr (R == kMaxRows && V <= Simd::kMasks) {
+    if (t.masks) return last ? flat_by_tap<Simd, R, V, true, true>(t) : flat_by_tap<Simd, R, V, false, true>(t);
+  }
+  if (R == kMaxRows || t.taps == 1)
+    return last ? flat_by_tap<Simd, R, V, true, false>(t) : flat_by_tap<Simd, R, V, false, false>(t);
+  return last ? flat_by_channel<Simd, R, V, true>(t) : flat_by_channel<Simd, R, V, false>(t);
+}
+
+// Tall: T rows of output pixels under a kernel with three tap rows. Input row y serves the output rows y, y - 1 and
+// y - 2, so each load is used up to three times, which is what a strip of few rows needs. `kStride`: 1, or 2 with the
+// even and the odd rows of the input apart.
+template <class Simd, int R, int T, int V, int kStride, bool kLast>
+void tall_of(const Tile& t) {
+  using Vec = typename Simd::Vec;
+  Vec sum[T][R][V];
+#pragma GCC unroll 8
+  for (int row = 0; row < T; ++row) begin<Simd, R, V, kLast>(t, row, sum[row]);
+  const float* weights = t.weights;
+  const int32_t *const from = t.channels, *const to = from + t.fan_in;
+  for (const int32_t* channel = from; channel != to; ++channel) {
+    const float* plane = t.x + *channel * t.x_plane;
+    for (int column = 0; column < t.tap_columns; ++column, weights += 3 * R) {
+      __builtin_prefetch(weights + kAhead);
+      Vec weight[3][R];
+#pragma GCC unroll 3
+      for (int i = 0; i < 3; ++i)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          weight[i][r] = Simd::set1(weights[i * R + r]);
+          Simd::pin(weight[i][r]);
+        }
+#pragma GCC unroll 2
+      for (int phase = 0; phase < kStride; ++phase) {
+        const float* x = plane + t.shifts[column] + phase * t.x_phase;
+#pragma GCC unroll 8
+        for (int y = 0; y < T + (2 - phase) / kStride; ++y, x += t.x_row)
+#pragma GCC unroll 16
+          for (int v = 0; v < V; ++v) {
+            Vec pixels = Simd::load(x + v * Simd::kLanes);
+            Simd::pin(pixels);
+#pragma GCC unroll 3
+            for (int i = phase; i < 3; i += kStride) {
+              const int row = y - i / kStride;
+              if (row < 0 || row >= T) continue;
+#pragma GCC unroll 8
+              for (int r = 0; r < R; ++r) sum[row][r][v] = Simd::fma(weight[i][r], pixels, sum[row][r][v]);
+            }
+          }
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int row = 0; row < T; ++row) finish<Simd, R, V, kLast>(t, row, sum[row]);
+}
+
+template <class Simd, int R, int T, int V, int kStride>
+void tall(const Tile& t) {
+  return t.last < Simd::kLanes ? tall_of<Simd, R, T, V, kStride, true>(t) : tall_of<Simd, R, T, V, kStride, false>(t);
+}
+
+template <class Simd>
+inline void fill_zero(float* out, int64_t count) {
+  const auto zero = Simd::set1(0);
+  for (; count > 0; count -= Simd::kLanes, out += Simd::kLanes)
+    Simd::store_first(out, zero, static_cast<int>(std::min<int64_t>(Simd::kLanes, count)));
+}
+
+template <class Simd>
+void pack(const Rows& r) {
+  constexpr int64_t kLanes = Simd::kLanes;
+  for (int64_t row = 0; row < r.rows; ++row) {
+    const float* in = r.in + row * r.in_row;
+    float* out = r.out + row * r.out_row;
+    if (r.from) fill_zero<Simd>(out, r.from);
+    for (int64_t o = r.from; o < r.to; o += kLanes) {
+      const int n = static_cast<int>(std::min(kLanes, r.to - o));
+      if (r.stride == 1) {
+        Simd::store_first(out + o, Simd::load_first(in + o, n), n);
+      } else if (r.stride == 2) {
+        Simd::store_first(out + o, Simd::load_even(in + 2 * o, n), n);
+      } else {
+        for (int i = 0; i < n; ++i) out[o + i] = in[r.stride * (o + i)];
+      }
+    }
+    if (r.to < r.count) fill_zero<Simd>(out + r.to, r.count - r.to);
+  }
+}
+
+// Tables of tiles, flat up to `Most` vectors, tall ones up to `T` rows of pixels.
+template <class Simd, int R, int Most>
+void add_flat(Kernels& k, int kind) {
+  if constexpr (Most > 1) add_flat<Simd, R, Most - 1>(k, kind);
+  k.flat[kind][Most] = flat<Simd, R, Most>;
+}
+template <class Simd, int R, int V, int T>
+void add_tall(Kernels& k, int kind) {
+  if constexpr (T > 1) add_tall<Simd, R, V, T - 1>(k, kind);
+  k.tall[0][kind][V][T] = tall<Simd, R, T, V, 1>;
+  k.tall[1][kind][V][T] = tall<Simd, R, T, V, 2>;
+}
+
+}  // namespace rgp
