@@ -23,7 +23,7 @@ help: ## list the targets
 	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
 	@touch $@
 
-.venv/.installed: .uv/bin/uv requirements.lock pyproject.toml
+.venv/.installed: .uv/bin/uv requirements.lock pyproject.toml setup.py $(wildcard compile/kernels/*.h compile/kernels/*.cpp)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	$(UV) pip sync --python .venv --require-hashes --compile-bytecode requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation -e .
@@ -61,6 +61,10 @@ fmt: install ## rewrite in the project's format
 .PHONY: bench
 bench: install ## measure dense against compiled on larger networks, into benchmarks/results/
 	$(BIN)/python -m benchmarks.stock_lowerings
+
+.PHONY: bench-kernel
+bench-kernel: install ## measure the native kernel on random graphs beside dense, into benchmarks/results/
+	$(BIN)/python -m benchmarks.native_kernel
 
 .PHONY: bench-graphs
 bench-graphs: install ## search graphs beside the published ones and the bound, into benchmarks/results/

@@ -81,7 +81,7 @@ def measure(architecture: str, size: int, graph: str, turns: Turns) -> dict[str,
         path = Path(folder) / "net.pth"
         Checkpoint(architecture, options, tuple("0123456789"), preprocess, graph, model.state_dict()).save(path)
         print(f"{architecture}, {graph}, turns by {turns}", file=sys.stderr)
-        settings = Settings(threads=available_cores(), tune="full", seconds=20)
+        settings = Settings(threads=available_cores(), tune="full", seconds=20, without=["native"])
         report = compile_source(from_checkpoint(path), Path(folder) / "bundle", settings).report
         layers = [{key: layer[key] for key in KEPT} for layer in report["layers"]]
         return {"architecture": architecture, "graph": graph, "turns": turns, **report, "layers": layers}

@@ -62,6 +62,7 @@ def _main(argv: Sequence[str] | None) -> None:
         batches=arguments.batch,
         tune=arguments.tune,
         threshold=arguments.threshold,
+        without=arguments.without,
         plan=arguments.plan,
         images=arguments.images,
         min_agreement=arguments.min_agreement,
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = parser.add_argument_group("how it is planned").add_argument
     plan("--tune", default="quick", help="off (estimates decide), quick (default) or full: how much is measured")
     plan("--plan", type=Path, help="a bundle's plan.json: make its choices, measure no single layer")
+    plan("--without", action="append", default=[], metavar="LOWERING", help="never run a layer so, e.g. native")
     plan("--threshold", type=float, default=0.0, help="weights up to this magnitude count as zero (default: 0)")
     proof = parser.add_argument_group("how it is proved and measured").add_argument
     proof("--images", type=Path, help="a folder of real images to verify with, and to calibrate int8 on")

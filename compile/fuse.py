@@ -20,8 +20,9 @@ from rgp.engines.native import DOMAIN
 
 
 def fuse(model: ir.Model, traces: Sequence[Trace]) -> tuple[Trace, ...]:
-    """Fuse in place. A layer whose own output is gone is compared by what it writes instead, which has one name in
-    both files.
+    """Fuse in place; the traces with those of fused layers changed.
+
+    A layer whose own output is gone is compared by what it writes instead, which has one name in both files.
     """
     written: dict[str, str] = {}
     for node in reversed(list(model.graph)):  # of two that one Add joins, the later: it waits for the other anyway

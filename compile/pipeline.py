@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,12 @@ import onnx_ir as ir
 from rgp.bundle import Bundle, refuse_used
 from rgp.compile.ahead import build_ahead, missing_kernel
 from rgp.compile.bisect import Trace
+from rgp.compile.choice import Choice
 from rgp.compile.convert import convert, refuse_unsupported
-from rgp.compile.convs import find
+from rgp.compile.convs import Conv, find
 from rgp.compile.fuse import fuse
 from rgp.compile.images import read_images
+from rgp.compile.lowerings import LOWERINGS
 from rgp.compile.macs import network_macs
 from rgp.compile.onnx_bytes import serialize
 from rgp.compile.plan import Plan, all_dense, given_plan, make_plan
@@ -46,9 +48,9 @@ MAX_BATCH = 1024
 class Settings:
     """How to compile. ``pairs`` and ``seconds`` bound the measurement at each of ``batches``.
 
-    Weights up to ``threshold`` count as zero. ``plan``: a plan.json whose choices are made again, without tuning.
-    ``images``: a folder of real images, to verify with beside random ones, and to calibrate int8. ``cache``: where
-    single measurements are kept.
+    Weights up to ``threshold`` count as zero. ``without``: lowerings that are not to be used. ``plan``: a plan.json
+    whose choices are made again, without tuning. ``images``: a folder of real images, to verify with beside random
+    ones, and to calibrate int8. ``cache``: where single measurements are kept.
     """
 
     threads: int
@@ -56,6 +58,7 @@ class Settings:
     batches: Sequence[int] = (1, 8)
     tune: str = "quick"
     threshold: float = 0.0
+    without: Collection[str] = ()
     plan: Path | None = None
     images: Path | None = None
     min_agreement: float | None = None
@@ -66,6 +69,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.tune not in BUDGETS:
             raise UsageError(unknown("choice for --tune", self.tune, BUDGETS))
+        for name in self.without:
+            if name not in LOWERINGS or name == "dense":
+                raise UsageError(
+                    unknown("lowering for --without", name, [each for each in LOWERINGS if each != "dense"])
+                )
         if not self.batches or not all(1 <= batch <= MAX_BATCH for batch in self.batches):
             raise UsageError(f"batches are {list(self.batches)}: give sizes from 1 to {MAX_BATCH}")
 
@@ -206,7 +214,13 @@ def _tuner(settings: Settings) -> Tuner:
     identity: dict[str, Any] = {**target.describe(settings.threads), "cpu": cpu_name(), "kernels": native.identity()}
     start = partial(target.start, threads=settings.threads, batches=(1,), kept=False)
     budget = BUDGETS[settings.tune] if target.absent() is None else None
-    return Tuner(start, identity, budget, TuneCache(settings.cache), partial(missing_kernel, settings.target))
+
+    def refusal(conv: Conv, choice: Choice) -> str | None:
+        if choice.lowering in settings.without:
+            return f"excluded by --without {choice.lowering}"
+        return missing_kernel(settings.target, conv, choice)
+
+    return Tuner(start, identity, budget, TuneCache(settings.cache), refusal)
 
 
 def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings, stages: Stages) -> list[Comparison]:

@@ -14,7 +14,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SUFFIXES = (".py", ".typed", ".html", ".json")
+SUFFIXES = (".py", ".typed", ".html", ".json", ".so")
 COMMANDS = {"rgp-graph", "rgp-train", "rgp-compile", "rgp-serve", "rgp-bench"}
 
 

@@ -35,7 +35,7 @@ struct Simd {
 
 const Kernels* avx2() {
   static const Kernels found = [] {
-    Kernels k{"avx2", Simd::kLanes, 0, {}, {}, pack<Simd>};
+    Kernels k{"avx2", Simd::kLanes, 0, {}, {}, pack<Simd>, peak<Simd>};
     add_flat<Simd, 1, 12>(k, 0);
     add_flat<Simd, 2, 5>(k, 1);
     add_flat<Simd, 4, 3>(k, 2);

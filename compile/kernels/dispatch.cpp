@@ -1,4 +1,5 @@
 // Which instruction set runs: the best one that the CPU and the system have, or the one that RGP_ISA names.
+#include <chrono>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -50,4 +51,12 @@ extern "C" __attribute__((visibility("default"))) const char* rgp_instruction_se
     }
   }();
   return found.c_str();
+}
+
+// Multiply-adds a second on the calling thread, in registers alone, over `rounds` rounds.
+extern "C" __attribute__((visibility("default"))) double rgp_peak_macs(int64_t rounds) {
+  const auto start = std::chrono::steady_clock::now();
+  const double macs = rgp::kernels().peak(rounds);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return macs * static_cast<double>(rounds) / seconds.count();
 }

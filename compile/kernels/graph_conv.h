@@ -109,6 +109,7 @@ struct Kernels {
   TileFn flat[4][kMaxVectors + 1];                   // [vectors]: pixels one after the other, any kernel
   TileFn tall[2][4][kMaxVectors + 1][kMaxTall + 1];  // [stride - 1][..][vectors][rows of pixels]: 3 tap rows
   void (*pack)(const Rows&);
+  double (*peak)(int64_t rounds);                    // multiply-adds a round, for measuring the CPU
 
   static int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }
   int most_vectors(int rows) const;                  // in the largest flat tile

@@ -21,18 +21,62 @@ void check(const Geometry& g) {
     if (pad < 0 || pad > most) throw std::invalid_argument("padding is " + std::to_string(pad));
 }
 
-// The input channels that output `o` reads: those with any weight that is not zero (NaN counts as one).
-std::vector<int32_t> reads(const Geometry& g, const float* weight, int64_t o) {
+using Bits = std::vector<uint64_t>;
+
+// Which input channels output `o` reads: those with any weight that is not zero (NaN counts as one).
+Bits reads(const Geometry& g, const float* weight, int64_t o) {
   const int64_t taps = g.kernel_h * g.kernel_w;
-  std::vector<int32_t> found;
+  Bits found((g.channels + 63) / 64);
   for (int64_t c = 0; c < g.channels; ++c) {
     const float* w = weight + (o * g.channels + c) * taps;
-    for (int64_t tap = 0; tap < taps; ++tap)
-      if (w[tap] != 0) {
-        found.push_back(static_cast<int32_t>(c));
+    if (std::any_of(w, w + taps, [](float value) { return value != 0; })) found[c / 64] |= uint64_t{1} << c % 64;
+  }
+  return found;
+}
+
+int64_t count(const Bits& bits) {
+  int64_t found = 0;
+  for (uint64_t word : bits) found += __builtin_popcountll(word);
+  return found;
+}
+
+// Outputs that are computed together, and the channels that they read.
+struct Twins {
+  Bits reads;
+  std::vector<int32_t> outputs, channels;
+};
+
+// Outputs that read the same channels, or nearly: a few zeros inside a block (a small weight that was dropped) must not
+// tear it apart, so a set joins another if together they read at most an eighth more than either.
+std::vector<Twins> all_twins(const Geometry& g, const float* weight) {
+  std::map<Bits, std::vector<int32_t>> same;
+  for (int64_t o = 0; o < g.outputs; ++o) same[reads(g, weight, o)].push_back(static_cast<int32_t>(o));
+  std::vector<Twins> found;
+  for (const auto& [bits, outputs] : same) {
+    const int64_t own = count(bits);
+    Twins* home = nullptr;
+    Bits both(bits.size());
+    for (Twins& other : found) {
+      for (size_t i = 0; i < bits.size(); ++i) both[i] = bits[i] | other.reads[i];
+      if (count(both) * 8 <= std::min(own, count(other.reads)) * 9) {
+        home = &other;
         break;
       }
+    }
+    if (!home) {
+      found.push_back({bits, outputs, {}});
+      continue;
+    }
+    home->reads = both;
+    home->outputs.insert(home->outputs.end(), outputs.begin(), outputs.end());
   }
+  for (Twins& each : found) {
+    std::sort(each.outputs.begin(), each.outputs.end());
+    for (int32_t c = 0; c < g.channels; ++c)
+      if (each.reads[c / 64] >> c % 64 & 1) each.channels.push_back(c);
+  }
+  // in the order of what is read: neighbours share pixels
+  std::sort(found.begin(), found.end(), [](const Twins& a, const Twins& b) { return a.channels < b.channels; });
   return found;
 }
 
@@ -90,18 +134,17 @@ Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight,
                  float high) {
   check(g);
   Layer layer{g, low, high, true, 0, 1, {}, {}, {}, {}};
-  std::map<std::vector<int32_t>, std::vector<int32_t>> twins;  // what is read -> who reads it
-  for (int64_t o = 0; o < g.outputs; ++o) twins[reads(g, weight, o)].push_back(static_cast<int32_t>(o));
-  for (const auto& [channels, outputs] : twins) layer.by_tap &= outputs.size() % kMaxRows == 0;
+  const std::vector<Twins> twins = all_twins(g, weight);
+  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0;
   if (g.kernel_h == 1 && g.kernel_w == 1) {
     layer.panel_vectors = kMaxVectors;
-    for (const auto& [channels, outputs] : twins)
+    for (const Twins& each : twins)
       layer.panel_vectors =
-          std::min(layer.panel_vectors, panel_vectors(kernels, most_rows(layer.by_tap, outputs.size())));
+          std::min(layer.panel_vectors, panel_vectors(kernels, most_rows(layer.by_tap, each.outputs.size())));
     const int64_t bytes = layer.panel_vectors * kernels.lanes * static_cast<int64_t>(sizeof(float));
     layer.panels = static_cast<int>((g.channels * bytes + kPanelBytes - 1) / kPanelBytes);
   }
-  for (const auto& [channels, outputs] : twins) {  // in the order of what is read: neighbours share pixels
+  for (const auto& [bits, outputs, channels] : twins) {
     layer.channels.insert(layer.channels.end(), channels.begin(), channels.end());
     for (size_t done = 0; done < outputs.size();) {
       const int rows = most_rows(layer.by_tap, outputs.size() - done);

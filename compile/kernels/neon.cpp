@@ -40,7 +40,7 @@ struct Simd {
 
 const Kernels* neon() {
   static const Kernels found = [] {
-    Kernels k{"neon", Simd::kLanes, 0, {}, {}, pack<Simd>};
+    Kernels k{"neon", Simd::kLanes, 0, {}, {}, pack<Simd>, peak<Simd>};
     add_flat<Simd, 1, 14>(k, 0);
     add_flat<Simd, 2, 10>(k, 1);
     add_flat<Simd, 4, 6>(k, 2);

@@ -53,7 +53,7 @@ struct Simd {
 
 const Kernels* portable() {
   static const Kernels found = [] {
-    Kernels k{"portable", Simd::kLanes, 0, {}, {}, pack<Simd>};
+    Kernels k{"portable", Simd::kLanes, 0, {}, {}, pack<Simd>, peak<Simd>};
     add_flat<Simd, 1, 2>(k, 0);
     add_flat<Simd, 2, 2>(k, 1);
     add_flat<Simd, 4, 2>(k, 2);

@@ -5,6 +5,8 @@
 // wide as the output's (and for each row phase of the stride): again every tap is a shift, and output pixels follow
 // each other without gaps. Tall: copied into planes with a border of zeros and whole vectors to a row.
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "graph_conv.h"
 
@@ -12,6 +14,7 @@ namespace rgp {
 namespace {
 
 constexpr int64_t kTasks = 32;              // a call is cut into about so many: threads claim them as they get on
+constexpr size_t kWorkers = 64;             // at most so many threads work on a call; those without work return
 constexpr int64_t kBlockBytes = 512 << 10;  // input of one task, to stay in the second-level cache
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -24,6 +27,8 @@ struct Source {
   std::vector<ptrdiff_t> shifts;
   std::vector<uint16_t> masks;  // [tap][vector], or empty
   ptrdiff_t row, phase;         // tall only
+  size_t packs = 0;             // pack(0) to pack(packs - 1) fill the planes, in any order, on any thread
+  std::function<void(size_t)> pack;
 };
 
 // Sets bits first .. first + count - 1 of a row of 16-bit words.
@@ -37,7 +42,7 @@ void set_bits(uint16_t* words, int64_t first, int64_t count) {
 }
 
 Source in_place(const Geometry& g, const Image& im, const float* x, int64_t vectors) {
-  Source s{x, im.height * im.width, g.channels * im.height * im.width, {}, {}, 0, 0};
+  Source s{x, im.height * im.width, g.channels * im.height * im.width, {}, {}, 0, 0, 0, {}};
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   if (!pointwise) s.masks.assign(g.kernel_h * g.kernel_w * vectors, 0);
   for (int64_t i = 0; i < g.kernel_h; ++i)
@@ -53,10 +58,16 @@ Source in_place(const Geometry& g, const Image& im, const float* x, int64_t vect
   return s;
 }
 
+// The first i with i * stride >= before, and the first with i * stride >= side + before, at most `most`.
+std::pair<int64_t, int64_t> inside(int64_t before, int64_t side, int64_t stride, int64_t most) {
+  const int64_t from = std::clamp<int64_t>(ceil_div(std::max<int64_t>(before, 0), stride), 0, most);
+  return {from, std::clamp<int64_t>(ceil_div(std::max<int64_t>(side + before, 0), stride), from, most)};
+}
+
 // Copies the input into planes, for each channel [column][row phase][row][pixel], rows `wide` floats apart. The columns
 // are one for each tap column, or, if `shared`, one for each column phase of the stride: then a tap column is a shift.
 Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, int64_t wide, bool shared,
-              const ParallelFor& parallel_for, const Allocate& allocate) {
+              const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   const int64_t columns = shared ? std::min(g.stride_w, g.kernel_w) : g.kernel_w;
   const int64_t phases = std::min(g.stride_h, g.kernel_h);
@@ -67,13 +78,8 @@ Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const
   const int64_t room = kMaxVectors * kernels.lanes;
   float* out = static_cast<float*>(allocate((planes * plane + room) * sizeof(float)));
   std::fill_n(out + planes * plane, room, 0.f);
-  // the first i with i * stride >= before, and the first with i * stride >= side + before
-  const auto inside = [](int64_t before, int64_t side, int64_t stride, int64_t most) {
-    const int64_t from = std::clamp<int64_t>(ceil_div(std::max<int64_t>(before, 0), stride), 0, most);
-    return std::pair{from, std::clamp<int64_t>(ceil_div(std::max<int64_t>(side + before, 0), stride), from, most)};
-  };
   const int64_t each = ceil_div(planes, kTasks);
-  parallel_for(ceil_div(planes, each), [&](size_t task) {
+  const auto pack = [=, &g, &im, &kernels](size_t task) {
     for (int64_t c = task * each; c < std::min<int64_t>(planes, (task + 1) * each); ++c) {
       const float* in = x + c * im.height * im.width;
       float* to = out + c * plane;
@@ -88,14 +94,13 @@ Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const
           std::fill(to + end_row * wide, to + rows * wide, 0.f);
         }
     }
-  });
-  return {out, plane, g.channels * plane, {}, {}, wide, rows * wide};
+  };
+  return {out, plane, g.channels * plane, {}, {}, wide, rows * wide, static_cast<size_t>(ceil_div(planes, each)), pack};
 }
 
-Source flat(const Layer& layer, const Kernels& kernels, const Image& im, const float* x,
-            const ParallelFor& parallel_for, const Allocate& allocate) {
+Source flat(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
-  Source s = packed(layer, kernels, im, x, im.out_width, false, parallel_for, allocate);
+  Source s = packed(layer, kernels, im, x, im.out_width, false, allocate);
   const int64_t phases = std::min(g.stride_h, g.kernel_h);
   const auto shift = [&](int64_t i, int64_t j) {
     return (j * phases + i % g.stride_h) * s.phase + i / g.stride_h * s.row;
@@ -110,12 +115,11 @@ Source flat(const Layer& layer, const Kernels& kernels, const Image& im, const f
   return s;
 }
 
-Source tall(const Layer& layer, const Kernels& kernels, const Image& im, const float* x,
-            const ParallelFor& parallel_for, const Allocate& allocate) {
+Source tall(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   const int64_t count = im.out_width + (g.kernel_w - 1) / g.stride_w;
   const int64_t wide = ceil_div(count, kernels.lanes) * kernels.lanes;
-  Source s = packed(layer, kernels, im, x, wide, true, parallel_for, allocate);
+  Source s = packed(layer, kernels, im, x, wide, true, allocate);
   const int64_t phases = std::min(g.stride_h, g.kernel_h);
   for (int64_t j = 0; j < g.kernel_w; ++j) s.shifts.push_back(j % g.stride_w * phases * s.phase + j / g.stride_w);
   return s;
@@ -250,9 +254,9 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const floa
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   const bool is_tall = tall_fits(layer, kernels, im);
   const bool reads_in_place = same && (pointwise || (kernels.most_masked && layer.by_tap));
-  const Source source = is_tall          ? tall(layer, kernels, im, x, parallel_for, allocate)
+  const Source source = is_tall          ? tall(layer, kernels, im, x, allocate)
                         : reads_in_place ? in_place(g, im, x, vectors)
-                                         : flat(layer, kernels, im, x, parallel_for, allocate);
+                                         : flat(layer, kernels, im, x, allocate);
   const Call call{layer, kernels, im, source, residual, y, pixels, vectors};
 
   const int64_t strips = static_cast<int64_t>(layer.strips.size());
@@ -261,7 +265,7 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const floa
   const int64_t blocks = pointwise ? std::min(ceil_div(vectors, layer.panel_vectors), ceil_div(kTasks, im.batch))
                                    : std::clamp<int64_t>(ceil_div(bytes * vectors, kBlockBytes), 1, units);
   const int64_t chunks = std::clamp<int64_t>(ceil_div(kTasks, blocks * im.batch), 1, strips);
-  parallel_for(im.batch * blocks * chunks, [&](size_t task) {
+  const auto compute = [&](int64_t task) {
     const int64_t chunk = task % chunks, block = task / chunks % blocks, image = task / chunks / blocks;
     const Strip *first = layer.strips.data() + strips * chunk / chunks, *end = layer.strips.data() + strips * (chunk + 1) / chunks;
     const int64_t all = is_tall ? im.out_height : vectors, from = all * block / blocks, to = all * (block + 1) / blocks;
@@ -276,6 +280,22 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const floa
     }
     for (const Strip* s = first; s != end; ++s)
       is_tall ? call.paint_tall(*s, image, from, to) : call.paint(*s, image, from, to);
+  };
+
+  // Starting threads costs as much as a small layer, so both steps share one start. Tasks are claimed in order: when
+  // the first computes, every pack has been claimed by a thread that is at work on it.
+  const size_t tasks = source.packs + static_cast<size_t>(im.batch * blocks * chunks);
+  std::atomic<size_t> next{0}, packed{0};
+  parallel_for(kWorkers, [&](size_t) {
+    for (size_t task = next++; task < tasks; task = next++) {
+      if (task < source.packs) {
+        source.pack(task);
+        packed.fetch_add(1, std::memory_order_release);
+      } else {
+        while (packed.load(std::memory_order_acquire) < source.packs) std::this_thread::yield();
+        compute(static_cast<int64_t>(task - source.packs));
+      }
+    }
   });
 }
 

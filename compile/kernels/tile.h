@@ -255,6 +255,28 @@ void pack(const Rows& r) {
   }
 }
 
+// Multiply-adds in registers alone, `rounds` times 12 vectors: how fast they can be at best. Returns numbers a round.
+template <class Simd>
+double peak(int64_t rounds) {
+  typename Simd::Vec sum[12];
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; ++i) sum[i] = Simd::set1(0.25f * i);
+  const typename Simd::Vec a = Simd::set1(0.999f), b = Simd::set1(1e-4f);
+  for (; rounds > 0; --rounds) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) {
+      sum[i] = Simd::fma(sum[i], a, b);
+      Simd::pin(sum[i]);
+    }
+  }
+  typename Simd::Vec total = sum[0];
+#pragma GCC unroll 12
+  for (int i = 1; i < 12; ++i) total = Simd::add(total, sum[i]);
+  float kept[Simd::kLanes];
+  Simd::store(kept, total);
+  return kept[0] < 1e30f ? 12.0 * Simd::kLanes : 0;
+}
+
 // Tables of tiles, flat up to `Most` vectors, tall ones up to `T` rows of pixels.
 template <class Simd, int R, int Most>
 void add_flat(Kernels& k, int kind) {

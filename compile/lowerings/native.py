@@ -22,6 +22,8 @@ from rgp.engines.native import DOMAIN
 EFFICIENCY = ((8, 0.8), (4, 0.7), (2, 0.55), (1, 0.4))
 """By output channels in a neighbourhood, at least: speed per multiply-accumulate, a dense convolution's being 1.
 Read off ONNX Runtime 1.32 on an AVX-512 core."""
+MACS_PER_ELEMENT = 10
+"""Multiply-accumulates in the time of writing one element."""
 
 
 def choices(conv: Conv) -> tuple[Choice, ...] | str:
@@ -51,9 +53,10 @@ def emit(
 
 
 def estimate(conv: Conv, parts: tuple[Part, ...]) -> float:
-    """The multiply-accumulates that it does, by its speed."""
+    """The multiply-accumulates that it does, by its speed, and what writing the output takes."""
     ins, outs = conv.channels
-    return sum(len(part.outs) * len(part.ins) / _efficiency(part) for part in parts) / (ins * outs) * conv.macs
+    share = sum(len(part.outs) * len(part.ins) / _efficiency(part) for part in parts) / (ins * outs)
+    return share * conv.macs + MACS_PER_ELEMENT * conv.out_elements
 
 
 def _efficiency(part: Part) -> float:

@@ -48,8 +48,12 @@ def missing() -> str | None:
 
 def register(options: ort.SessionOptions) -> None:
     """Let a session that is made with ``options`` run the kernels, if they can run at all."""
-    if missing() is None:
+    if missing() is not None:
+        return
+    try:
         options.register_custom_ops_library(str(LIBRARY))
+    except Exception as error:  # it took the library before: RGP_ISA has changed since
+        raise EngineError(f"ONNX Runtime {ort.__version__} does not take {LIBRARY.name}: {error}") from error
 
 
 def identity() -> str:

@@ -29,7 +29,7 @@ class ScriptedTuner(Tuner):
 
     def __init__(self, alone: dict[str, float], shuffled: float = 2.0) -> None:
         super().__init__(start=lambda onnx: OrtEngine(onnx, threads=1), identity={}, budget=BUDGETS["full"])
-        self.alone, self.shuffled = {"matmul": 0.1, "sliced": 0.1} | alone, shuffled
+        self.alone, self.shuffled = {"matmul": 0.1, "sliced": 0.1, "native": 0.1} | alone, shuffled
 
     def time(self, conv: Conv, choice: Choice, wiring: Wiring | None = None) -> Timing:
         shuffles = wiring.shuffles if wiring else 0
@@ -194,7 +194,8 @@ def test_a_layer_that_needs_a_shuffle_only_since_another_fell_back_is_measured_w
     class ByName(ScriptedTuner):
         def time(self, conv: Conv, choice: Choice, wiring: Wiring | None = None) -> Timing:
             shuffled = {"D": 0.5, "E": 1.5, "G": 0.5}[conv.name]
-            self.alone, self.shuffled = {"grouped": 2.0, "sliced": 0.5, "matmul": 0.5}, shuffled
+            alone = {"grouped": 2.0, "sliced": 0.5, "matmul": 0.5, "native": 0.5}
+            self.alone, self.shuffled = alone, shuffled
             return super().time(conv, choice, wiring)
 
     torch.manual_seed(0)

@@ -1,0 +1,117 @@
+"""What the native kernel makes of random regular graphs: networks with random weights, dense against compiled.
+
+``make bench-kernel`` runs it and writes ``benchmarks/results/native_kernel.json``. Dense is ONNX Runtime with the same
+settings, interleaved with it; weights do not change the time of a convolution, so untrained networks do. Beside each
+speed-up stand its limit by MACs, and the share of the multiply-adds that the CPU does at best, measured in registers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import CDLL, c_double, c_int64
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from rgp.checkpoint import Checkpoint
+from rgp.compile.pipeline import Settings, compile_source
+from rgp.compile.source import from_checkpoint
+from rgp.engines import native
+from rgp.environment import available_cores
+from rgp.families import parse
+from rgp.models.registry import build
+from rgp.preprocess import Preprocess
+from rgp.prune import prune
+
+RESULTS = Path("benchmarks/results/native_kernel.json")
+CASES = (
+    ("resnet50", 224, "random:64_16"),
+    ("resnet50", 224, "random:64_24"),
+    ("resnet50", 224, "random:64_36"),
+    ("resnet18", 224, "random:64_16"),
+    ("vgg16_bn", 224, "random:64_16"),
+    ("cifar_resnet18", 32, "random:64_16"),
+    ("cifar_resnet56", 32, "random:16_8"),
+    ("resnet50", 224, "affine:64_15?classes=2"),
+    ("resnet50", 224, "affine:16_4?rotate=1"),
+)
+PEAK_ROUNDS = 20_000_000
+
+
+def main() -> int:
+    """Run the cases, print the table, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20, help="at most so long at each batch size (default: 20)")
+    parser.add_argument("--only", default="", help="cases whose network and graph contain this")
+    options = parser.parse_args()
+    if (reason := native.missing()) is not None:
+        print(f"no kernels to measure: {reason}", file=sys.stderr)
+        return 1
+    rows = []
+    table = Table(
+        *("network", "graph", "threads, batch", "dense ms", "compiled ms", "speed-up", "95%", "limit", "peak")
+    )
+    for architecture, size, graph in CASES:
+        if options.only not in f"{architecture} {graph}":
+            continue
+        for threads in sorted({1, available_cores()}):
+            report = measure(architecture, size, graph, threads, options.seconds)
+            rows.append(report)
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n")  # after each: the whole takes half an hour
+            cost = report["cost"]
+            for latency in report["latency"]:
+                low, high = latency["speedup_ci95"]
+                done = cost["macs"] * latency["batch"] / (latency["compiled_ms_p50"] / 1000)
+                table.add_row(
+                    architecture,
+                    graph,
+                    f"{threads}, {latency['batch']}",
+                    f"{latency['dense_ms_p50']:.2f}",
+                    f"{latency['compiled_ms_p50']:.2f}",
+                    f"{latency['speedup']:.2f}x",
+                    f"{low:.2f} to {high:.2f}",
+                    f"{cost['dense_macs'] / cost['macs']:.2f}x",
+                    f"{done / report['peak_macs']:.0%}",
+                )
+    Console(width=130).print(table)
+    print(f"written: {RESULTS}")
+    return 0
+
+
+def measure(architecture: str, size: int, graph: str, threads: int, seconds: float) -> dict[str, Any]:
+    """Compile one network with random weights (seed 0); its report, how layers run, and the CPU's peak then."""
+    torch.manual_seed(0)
+    options = {"num_classes": 10, "in_channels": 3}
+    model = build(architecture, **options)
+    prune(model, parse(graph, connected=False))
+    preprocess = Preprocess(3, size, size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.pth"
+        Checkpoint(architecture, options, tuple("0123456789"), preprocess, graph, model.state_dict()).save(path)
+        print(f"{architecture}, {graph}, {threads} threads", file=sys.stderr)
+        settings = Settings(threads=threads, batches=(1, 8), tune="full", seconds=seconds)
+        report = compile_source(from_checkpoint(path), Path(folder) / "bundle", settings).report
+    lowerings = Counter(layer["lowering"] for layer in report.pop("layers"))
+    about = {"architecture": architecture, "graph": graph, "threads": threads, "lowerings": lowerings}
+    return {**about, "kernels": native.describe(), "peak_macs": peak(threads), **report}
+
+
+def peak(threads: int) -> float:
+    """Multiply-adds a second in registers alone, on so many threads at once; the best of five tries."""
+    function = CDLL(str(native.LIBRARY)).rgp_peak_macs
+    function.restype, function.argtypes = c_double, [c_int64]
+    with ThreadPoolExecutor(threads) as pool:
+        return max(sum(map(float, pool.map(function, [PEAK_ROUNDS] * threads))) for _ in range(5))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
