@@ -41,7 +41,7 @@ const Kernels* avx512() {
   static const Kernels found = [] {
     Kernels k{"avx512", Simd::kLanes, 3, {}, {}, pack<Simd>, peak<Simd>};
     add_flat<Simd, 1, 14>(k, 0);
-    add_flat<Simd, 2, 12>(k, 1);
+    add_flat<Simd, 2, 10>(k, 1);
     add_flat<Simd, 4, 6>(k, 2);
     add_flat<Simd, 8, 3>(k, 3);
     add_tall<Simd, 1, 1, 6>(k, 0);

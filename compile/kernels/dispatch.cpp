@@ -9,7 +9,7 @@
 namespace rgp {
 namespace {
 
-bool runs(const std::string& name) {
+bool runs([[maybe_unused]] const std::string& name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();  // asks the system too, whether it saves the registers
   if (name == "avx512") return __builtin_cpu_supports("avx512f");

@@ -135,7 +135,7 @@ Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight,
   check(g);
   Layer layer{g, low, high, true, 0, 1, {}, {}, {}, {}};
   const std::vector<Twins> twins = all_twins(g, weight);
-  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0;
+  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0 && kernels.most_vectors(kMaxRows) > 1;
   if (g.kernel_h == 1 && g.kernel_w == 1) {
     layer.panel_vectors = kMaxVectors;
     for (const Twins& each : twins)

@@ -45,8 +45,10 @@ const Kernels* neon() {
     add_flat<Simd, 2, 10>(k, 1);
     add_flat<Simd, 4, 6>(k, 2);
     add_flat<Simd, 8, 3>(k, 3);
+    add_tall<Simd, 1, 1, 6>(k, 0);
     add_tall<Simd, 1, 2, 6>(k, 0);
     add_tall<Simd, 1, 4, 6>(k, 0);
+    add_tall<Simd, 2, 1, 6>(k, 1);
     add_tall<Simd, 2, 2, 5>(k, 1);
     add_tall<Simd, 4, 1, 4>(k, 2);
     return k;

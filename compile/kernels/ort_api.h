@@ -53,7 +53,6 @@ enum Slot : int {
   kCreateCpuMemoryInfo = 69,
   kAllocatorAlloc = 75,
   kAllocatorFree = 76,
-  kGetInputCount = 88,
   kGetInput = 90,
   kGetOutput = 91,
   kReleaseMemoryInfo = 94,

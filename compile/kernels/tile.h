@@ -102,8 +102,9 @@ template <class Simd, int V, bool kLast, bool kPin>
 inline void load(const float* x, int last, typename Simd::Vec (&pixels)[V]) {
 #pragma GCC unroll 16
   for (int v = 0; v < V; ++v) {
-    pixels[v] = load_of<Simd, V, kLast>(x, v, last);
-    if constexpr (kPin) Simd::pin(pixels[v]);  // or gcc loads it again for each row
+    typename Simd::Vec value = load_of<Simd, V, kLast>(x, v, last);
+    if constexpr (kPin) Simd::pin(value);  // or gcc loads it again for each row
+    pixels[v] = value;
   }
 }
 
@@ -132,8 +133,9 @@ void flat_by_tap(const Tile& t) {
       if constexpr (kMasked) {
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) {
-          pixels[v] = Simd::load_masked(x + v * Simd::kLanes, mask[v]);
-          Simd::pin(pixels[v]);
+          typename Simd::Vec value = Simd::load_masked(x + v * Simd::kLanes, mask[v]);
+          Simd::pin(value);
+          pixels[v] = value;
         }
       } else {
         load<Simd, V, kLast, (R > 1)>(x, t.last, pixels);
@@ -195,8 +197,9 @@ void tall_of(const Tile& t) {
       for (int i = 0; i < 3; ++i)
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-          weight[i][r] = Simd::set1(weights[i * R + r]);
-          Simd::pin(weight[i][r]);
+          Vec value = Simd::set1(weights[i * R + r]);
+          Simd::pin(value);
+          weight[i][r] = value;
         }
 #pragma GCC unroll 2
       for (int phase = 0; phase < kStride; ++phase) {

@@ -20,64 +20,76 @@ from pathlib import Path
 
 STRESS = Path(__file__).with_name("stress.cpp")
 KERNELS = Path(__file__).parents[3] / "compile" / "kernels"
-INSTRUCTIONS = {"avx512": ["-mavx512f", "-mprfchw", "-w"], "avx2": ["-mavx2", "-mfma"]}  # as setup.py has them
-LONGEST_FIRST = ["avx512", "avx2", "neon", "portable", "run", "layer", "reference", "dispatch"]
+INSTRUCTIONS = {"avx512": ("-mavx512f", "-mprfchw"), "avx2": ("-mavx2", "-mfma")}  # as setup.py has them
+LONGEST_FIRST = ("avx512", "avx2", "neon", "portable", "run", "layer", "reference", "dispatch")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a run does. A set of instructions that is not in ``sets`` is built as on a CPU without it."""
+
+    optimisation: str
+    cases: int
+    sets: tuple[str, ...] = ("avx512", "avx2") if platform.machine() == "x86_64" else ()
 
 
 @dataclass(frozen=True)
 class Way:
-    """How the stress test is built and run. The short run optimises little, since compiling is most of it."""
+    """How the stress test is built and run. In a short run compiling is most of the time, so it optimises little."""
 
-    short: tuple[str, int]  # optimisation, cases
-    long: tuple[str, int]
+    short: Effort
+    long: Effort
     flags: tuple[str, ...] = ()
     compiler: str = os.environ.get("CXX", "c++")
     runner: tuple[str, ...] = ()
-    x86: bool = platform.machine() == "x86_64"
 
 
-# Without optimisation gcc's address checks compile four times as fast.
 WAYS = {
-    "plain": Way(("-O1", 400), ("-O3", 10_000)),
-    "address": Way(("-O0", 150), ("-O1", 2000), ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")),
-    "thread": Way(("-O0", 100), ("-O1", 1000), ("-g1", "-fsanitize=thread")),
-    "neon": Way(("-O1", 100), ("-O3", 1000), ("-static",), "aarch64-linux-gnu-g++", ("qemu-aarch64",), x86=False),
+    "plain": Way(Effort("-O1", 500), Effort("-O3", 20_000)),
+    "address": Way(
+        Effort("-O0", 150),  # gcc's address checks compile four times as fast without optimisation
+        Effort("-O1", 3000),
+        ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    ),
+    "thread": Way(Effort("-O1", 100, ("avx2",)), Effort("-O1", 1500), ("-g1", "-fsanitize=thread")),
+    "neon": Way(
+        Effort("-O1", 100, ()), Effort("-O3", 1500, ()), ("-static",), "aarch64-linux-gnu-g++", ("qemu-aarch64",)
+    ),
 }
 
 
 def absent(way: Way, folder: Path) -> str | None:
-    """Why ``way`` cannot be gone here, None if it can: it is tried with an empty program, made in ``folder``."""
+    """Why ``way`` cannot be gone here, None if it can: an empty program is built in ``folder`` and run."""
     for program in (way.compiler, *way.runner):
         if not shutil.which(program):
             return f"there is no {program}"
-    source = folder / "empty.cpp"
+    source, program = folder / "empty.cpp", folder / "empty"
     source.write_text("int main() {}\n")
-    for command in ([way.compiler, *way.flags, source, "-o", folder / "empty"], [*way.runner, folder / "empty"]):
+    for command in ([way.compiler, *way.flags, str(source), "-o", str(program)], [*way.runner, str(program)]):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             return f"{command[0]} fails on an empty program: {(done.stderr.splitlines() or ['without a word'])[0]}"
     return None
 
 
-def build(way: Way, optimisation: str, folder: Path) -> Path:
-    """Compile in ``folder`` and link; returns the program. Raises CalledProcessError; the compiler tells why."""
-    command = [way.compiler, "-std=c++17", "-pthread", "-D_GLIBCXX_ASSERTIONS", optimisation, *way.flags]
+def build(way: Way, effort: Effort, folder: Path) -> Path:
+    """Compile and link in ``folder``; returns the program. Raises CalledProcessError, the compiler has told why."""
+    command = [way.compiler, "-std=c++17", "-pthread", "-w", "-D_GLIBCXX_ASSERTIONS", effort.optimisation, *way.flags]
 
     def compiled(source: Path) -> Path:
         made = folder / f"{source.stem}.o"
-        own = INSTRUCTIONS.get(source.stem, []) if way.x86 else []
+        own = INSTRUCTIONS[source.stem] if source.stem in effort.sets else ()
         subprocess.run([*command, *own, "-I", KERNELS, "-c", source, "-o", made], check=True)
         return made
 
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compiled, [*(KERNELS / f"{name}.cpp" for name in LONGEST_FIRST), STRESS]))
-    program = folder / "stress"
-    subprocess.run([*command, *objects, "-o", program], check=True)
-    return program
+    subprocess.run([*command, *objects, "-o", folder / "stress"], check=True)
+    return folder / "stress"
 
 
 def run(way: Way, program: Path, cases: int, seed: int) -> subprocess.CompletedProcess[str]:
-    """Run the stress test; what it prints is in ``stdout``, both streams."""
+    """Run the stress test; ``stdout`` has what it says on both streams."""
     command = [*way.runner, program, "--cases", str(cases), "--seed", str(seed)]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -85,21 +97,23 @@ def run(way: Way, program: Path, cases: int, seed: int) -> subprocess.CompletedP
 def main() -> int:
     """Go the ways that are named, all by default; 1 if any fails."""
     parser = argparse.ArgumentParser(description="stress the native kernels under sanitizers")
-    parser.add_argument("--long", action="store_true", help="about ten minutes, other cases at every run")
-    parser.add_argument("ways", nargs="*", choices=[*WAYS, []], default=list(WAYS))
+    parser.add_argument("--long", action="store_true", help="about ten minutes, with other cases each time")
+    parser.add_argument("ways", nargs="*", help=f"some of {', '.join(WAYS)}; all by default")
     arguments = parser.parse_args()
+    if unknown := set(arguments.ways) - set(WAYS):
+        parser.error(f"no such way: {', '.join(sorted(unknown))}")
     seed = secrets.randbelow(1 << 40) if arguments.long else 1
     failed = False
-    for name in arguments.ways:
+    for name in arguments.ways or WAYS:
         way = WAYS[name]
-        optimisation, cases = way.long if arguments.long else way.short
+        effort = way.long if arguments.long else way.short
         with tempfile.TemporaryDirectory() as folder:
             reason = absent(way, Path(folder))
             if reason:
                 print(f"{name}: skipped: {reason}", flush=True)
                 continue
-            done = run(way, build(way, optimisation, Path(folder)), cases, seed)
-        print(f"{name} {optimisation}, seed {seed}:\n{done.stdout}", flush=True)
+            done = run(way, build(way, effort, Path(folder)), effort.cases, seed)
+        print(f"{name}, seed {seed}:\n{done.stdout}", flush=True)
         failed |= done.returncode != 0
     return int(failed)
 
