@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
@@ -15,15 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rgp.compile.graph_conv import ACTIVATIONS, operator
-from rgp.compile.nodes import initializer
-from rgp.compile.onnx_bytes import OPSET, serialize
-from rgp.compile.rewrite import register_constants
 from rgp.engines import native
 from rgp.engines.ort import OrtEngine, session
 from rgp.errors import EngineError
+from tests.compile.kernels.one_operator import file_of, masked
 
 Array = NDArray[np.float32]
-FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
 pytestmark = pytest.mark.skipif(native.missing() is not None, reason=f"no kernels: {native.missing()}")
 
@@ -39,28 +35,6 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     except EngineError:
         pytest.skip(f"this CPU has no {name}")
     return name
-
-
-def file_of(
-    op: str, weight: Array, bias: Array, strides: tuple[int, ...], pads: tuple[int, ...], *, constant: bool = True
-) -> bytes:
-    """A model of one operator; the weight is an input too if not ``constant``."""
-    x = ir.Value(name="x", shape=ir.Shape(["batch", "channels", "height", "width"]), type=FLOAT)
-    inputs = [x, initializer("w", weight), initializer("b", bias)]
-    given_inputs = [x]
-    if not constant:
-        inputs[1] = ir.Value(name="w", shape=ir.Shape(weight.shape), type=FLOAT)
-        given_inputs.append(inputs[1])
-    if "Add" in op:
-        given_inputs.append(ir.Value(name="r", shape=ir.Shape(["batch", len(weight), "p", "q"]), type=FLOAT))
-        inputs.append(given_inputs[-1])
-    attributes = [ir.AttrInt64s("strides", strides), ir.AttrInt64s("pads", pads)]
-    node = ir.Node(native.DOMAIN, op, inputs, attributes, num_outputs=1)
-    y = node.outputs[0]
-    y.name, y.type, y.shape = "y", FLOAT, ir.Shape(["batch", len(weight), "p", "q"])
-    graph = ir.Graph(given_inputs, [y], nodes=[node], opset_imports={"": OPSET}, name="one")
-    register_constants(graph)
-    return serialize(ir.Model(graph, ir_version=10))
 
 
 def stock(model: bytes) -> ort.InferenceSession:
@@ -92,16 +66,6 @@ def expected(
     if op.endswith("Relu6"):
         y = y.clamp(0, 6)
     return y.numpy(), size.numpy()
-
-
-def masked(rng: np.random.Generator, outs: int, ins: int, kernel: tuple[int, int], nodes: int, degree: int) -> Array:
-    """A weight under a random directed graph; channels that do not divide go to the last node."""
-    adjacency = np.zeros((nodes, nodes), bool)
-    for row in adjacency:
-        row[rng.permutation(nodes)[: int(rng.integers(0, degree + 1)) if degree > 2 else degree]] = True
-    node = [np.minimum(np.arange(count) // max(1, count // nodes), nodes - 1) for count in (outs, ins)]
-    mask = adjacency[np.ix_(*node)]
-    return (rng.normal(size=(outs, ins, *kernel)) * mask[:, :, None, None]).astype(np.float32)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compile.kernels.sanitize import WAYS, Effort, Way, absent, build, run
+from tests.compile.kernels.sanitize import WAYS, Way, absent, build, run
 
 
 def stressed(way: Way, folder: Path, expected: set[str]) -> None:
@@ -21,16 +21,9 @@ def stressed(way: Way, folder: Path, expected: set[str]) -> None:
     assert {line.split(":")[0] for line in lines[:-1]} >= expected
 
 
-def sets_of_this_cpu(effort: Effort) -> set[str]:
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text().split() if info.is_file() else []
-    has = {"avx512": "avx512f" in flags, "avx2": "avx2" in flags and "fma" in flags}
-    return {"portable", *(name for name in effort.sets if has[name])}
-
-
 @pytest.mark.parametrize("name", ["plain", "address", "thread"])
 def test_every_instruction_set_agrees_with_plain_loops_and_touches_nothing_else(name: str, tmp_path: Path) -> None:
-    stressed(WAYS[name], tmp_path, sets_of_this_cpu(WAYS[name].short))
+    stressed(WAYS[name], tmp_path, {"portable", *WAYS[name].short.sets})
 
 
 def test_neon_agrees_with_plain_loops_under_emulation(tmp_path: Path) -> None:
