@@ -44,6 +44,10 @@ test: install ## the whole test suite but the slow tests
 test-slow: install ## the slow tests
 	$(BIN)/pytest -m slow
 
+.PHONY: sanitize
+sanitize: install ## the native kernels under sanitizers and emulation, ten minutes
+	$(BIN)/python -m tests.compile.kernels.sanitize --long
+
 .PHONY: lint
 lint: install ## style, imports, formatting
 	$(BIN)/ruff check .
