@@ -38,7 +38,7 @@ from rgp.compile.verify import sample_batches
 from rgp.engines import native
 from rgp.engines.target import Target
 from rgp.environment import cpu_name, environment
-from rgp.errors import UsageError, unknown
+from rgp.errors import CompileError, UsageError, unknown
 from rgp.measure import Comparison, compare
 
 MAX_BATCH = 1024
@@ -145,6 +145,8 @@ def compile_source(
         latency = _measured(dense_onnx, compiled_onnx, source, settings, stages)
 
     where = {**environment(), **target.describe(settings.threads)}
+    if native.used_by(compiled_onnx):
+        where["kernels"] = native.describe()
     about = {"environment": where, "target": target.to_dict(), "tune": settings.tune}
     files = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx, "plan.json": plan_json(plan, about)}
     findings = Findings(
@@ -193,6 +195,12 @@ def _planned(source: Source, settings: Settings, progress: Progress) -> tuple[ir
         else:
             assert settings.plan is not None
             choices = read_plan(settings.plan, convs, optional=output_of)
+            for conv in convs:
+                if (reason := missing_kernel(settings.target, conv, choices[conv.name])) is not None:
+                    raise CompileError(
+                        f"{settings.plan}: layer '{conv.name}' cannot run as {choices[conv.name]} here: {reason}: "
+                        "compile without --plan"
+                    )
             plan = given_plan(convs, spaces, choices, f"as {settings.plan} says")
         dense = {output for name, output in output_of.items() if plan.choices[name].lowering == "dense"}
         if not dense:

@@ -20,9 +20,10 @@ from rgp.compile.pipeline import Settings, compile_source
 from rgp.compile.source import from_checkpoint
 from rgp.compile.structure import Part
 from rgp.compile.tune import Timing, Tuner
+from rgp.engines import native
 from rgp.engines.ort import OrtEngine
 from rgp.engines.target import Target
-from rgp.errors import CheckpointError, DataError, UsageError, VerificationError
+from rgp.errors import CheckpointError, CompileError, DataError, UsageError, VerificationError
 from rgp.measure import Comparison
 
 Write = Callable[..., Path]
@@ -33,9 +34,9 @@ def compiled(checkpoint: Path, out: Path, **options: object) -> Bundle:
     return compile_source(from_checkpoint(checkpoint), out, settings(**options))  # type: ignore[arg-type]
 
 
-def always(speedup: float) -> Callable[..., Timing]:
+def always(speedup: float, lowering: str = "grouped") -> Callable[..., Timing]:
     def time(self: Tuner, conv: Conv, choice: Choice, wiring: object = None) -> Timing:
-        fast = speedup if choice.lowering == "grouped" else 0.5
+        fast = speedup if choice.lowering == lowering else 0.5
         return Timing(choice.lowering, 4, 1, 0, 0.25, fast, 1.0, 1 / fast, fast, (fast, fast))
 
     return time
@@ -218,6 +219,34 @@ def test_a_plan_is_followed_without_measuring_a_layer(
     again = compiled(checkpoint, tmp_path / "again", plan=first.path / "plan.json")
     assert again.files["compiled.onnx"] == first.files["compiled.onnx"]
     assert "plan.json says" in again.report["layers"][1]["why"]
+
+
+@pytest.mark.skipif(native.missing() is not None, reason=f"no kernels: {native.missing()}")
+def test_a_random_graph_runs_in_our_kernel_and_its_plan_where_that_is(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0, "native"))
+    monkeypatch.setattr(pipeline, "compare", measured(2.0))
+    checkpoint = write_checkpoint("random:8_3")
+    bundle = compiled(checkpoint, tmp_path / "bundle")
+    assert [layer["lowering"] for layer in bundle.report["layers"]] == ["dense", *["native"] * 8]
+    assert bundle.report["environment"]["kernels"] == native.describe()
+    engine = OrtEngine(bundle.files["compiled.onnx"], threads=2)
+    assert engine.describe()["kernels"] == native.describe()
+    images = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 1), np.uint8)
+    dense = OrtEngine(bundle.files["dense.onnx"], threads=1).run(images)
+    np.testing.assert_allclose(engine.run(images), dense, atol=1e-4 * np.abs(dense).max(), rtol=0)
+
+    plan = bundle.path / "plan.json"
+    assert compiled(checkpoint, tmp_path / "b2", plan=plan).files["compiled.onnx"] == bundle.files["compiled.onnx"]
+    without = compiled(checkpoint, tmp_path / "b3", without=["native"])
+    assert "not native: excluded by --without native" in without.report["layers"][1]["refusals"]
+    monkeypatch.setattr(native, "missing", lambda: "no compiler")
+    with pytest.raises(CompileError, match=r"cannot run as native.* here: no compiler: compile without --plan"):
+        compiled(checkpoint, tmp_path / "b4", plan=plan)
+    assert not (tmp_path / "b4").exists()
+    with pytest.raises(UsageError, match="unknown lowering for --without"):
+        settings(without=["nativ"])
 
 
 def test_another_dense_network_can_be_the_baseline(write_checkpoint: Write, tmp_path: Path) -> None:
