@@ -72,10 +72,12 @@ def _added(node: ir.Node, value: ir.Value) -> ir.Value | None:
 
 
 def _only_reader(node: ir.Node) -> ir.Node | None:
-    """Who reads the result, if that is one input of one node and no output of the network."""
+    """Who reads the result, if that is one input of one node beside ``node`` and no output of the network."""
     value = node.outputs[0]
     uses = list(value.uses())
-    return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    return uses[0].node if uses[0].node.graph is node.graph else None  # not in the body of an If
 
 
 def _activation(node: ir.Node) -> str:

@@ -31,6 +31,7 @@ def declare(model: ir.Model) -> None:
     for name in sorted(used):
         function = _function(name, model.graph.opset_imports[""])
         model.functions[function.identifier()] = function
+    model.graph.opset_imports.pop(DOMAIN, None)  # a file that imports it is taken for one that uses it
     if used:
         model.graph.opset_imports[DOMAIN] = 1
 

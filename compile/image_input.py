@@ -46,20 +46,20 @@ def with_image_input(model: ir.Model, preprocess: Preprocess) -> ir.Model:
 
 
 def _normalise(graph: ir.Graph, image: ir.Value, preprocess: Preprocess) -> list[ir.Node]:
-    """Channels first, then pixel * scale + shift in float32: planes times a number, which engines do fast."""
+    """Floats, as TensorRT takes bytes into a cast only; planes, as engines scale them fast; pixel * scale + shift."""
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocess.mean, preprocess.std))
     scale = _constant(graph, "normalise.scale", np.reciprocal(255 * std))
     shift = _constant(graph, "normalise.shift", -mean / std)
-    channels_first = ir.node("Transpose", [image], {"perm": [0, 3, 1, 2]})
-    floats = ir.node("Cast", [channels_first.outputs[0]], {"to": ir.DataType.FLOAT})
-    scaled = ir.node("Mul", [floats.outputs[0], scale])
+    floats = ir.node("Cast", [image], {"to": ir.DataType.FLOAT})
+    channels_first = ir.node("Transpose", [floats.outputs[0]], {"perm": [0, 3, 1, 2]})
+    scaled = ir.node("Mul", [channels_first.outputs[0], scale])
     shifted = ir.node("Add", [scaled.outputs[0], shift])
     assert image.shape is not None
     batch, height, width, channels = image.shape
-    nodes = [channels_first, floats, scaled, shifted]
+    nodes = [floats, channels_first, scaled, shifted]
     for node in nodes:
-        node.outputs[0].type = ir.TensorType(ir.DataType.UINT8 if node is channels_first else ir.DataType.FLOAT)
-        node.outputs[0].shape = ir.Shape([batch, channels, height, width])
+        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        node.outputs[0].shape = image.shape if node is floats else ir.Shape([batch, channels, height, width])
     return nodes
 
 

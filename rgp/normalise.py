@@ -20,5 +20,6 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, H, W, C) uint8 to (B, C, H, W) float32."""
         scale, shift = (self.get_buffer(name)[:, None, None] for name in ("scale", "shift"))
-        # channels first at once: engines multiply planes by a number far faster than pixels by three
-        return images.permute(0, 3, 1, 2).to(torch.float32) * scale + shift
+        # cast first: TensorRT takes bytes into nothing else; then planes, which engines multiply by a number far faster
+        # than they multiply pixels by three
+        return images.to(torch.float32).permute(0, 3, 1, 2) * scale + shift

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "graph_conv.h"
 
@@ -18,13 +19,17 @@ bool runs([[maybe_unused]] const std::string& name) {
   return true;
 }
 
+constexpr std::pair<const char*, const Kernels* (*)()> kSets[] = {
+    {"avx512", avx512}, {"avx2", avx2}, {"neon", neon}, {"portable", portable}};
+
 const Kernels& choose() {
   const char* wanted = std::getenv("RGP_ISA");
   std::string known;
-  for (const Kernels* each : {avx512(), avx2(), neon(), portable()}) {
-    if (!each || !runs(each->name)) continue;
-    if (!wanted || !*wanted || std::string(wanted) == each->name) return *each;
-    known += std::string(known.empty() ? "" : ", ") + each->name;
+  for (const auto& [name, get] : kSets) {
+    const Kernels* each = runs(name) ? get() : nullptr;  // asked first: even its table is made by its instructions
+    if (!each) continue;
+    if (!wanted || !*wanted || std::string(wanted) == name) return *each;
+    known += std::string(known.empty() ? "" : ", ") + name;
   }
   throw std::invalid_argument(std::string("RGP_ISA is ") + wanted + ", this CPU runs: " + known);
 }

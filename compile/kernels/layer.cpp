@@ -3,12 +3,14 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "graph_conv.h"
 
 namespace rgp {
 namespace {
 
+constexpr size_t kMostJoined = 1024;  // sets: so many have no structure, and every pair would be compared
 constexpr int64_t kPanelBytes = 80 << 10;  // measured: smaller panels pay more for going on with sums than caches give
 
 void check(const Geometry& g) {
@@ -43,6 +45,7 @@ int64_t count(const Bits& bits) {
 // Outputs that are computed together, and the channels that they read.
 struct Twins {
   Bits reads;
+  int64_t count;
   std::vector<int32_t> outputs, channels;
 };
 
@@ -52,22 +55,23 @@ std::vector<Twins> all_twins(const Geometry& g, const float* weight) {
   std::map<Bits, std::vector<int32_t>> same;
   for (int64_t o = 0; o < g.outputs; ++o) same[reads(g, weight, o)].push_back(static_cast<int32_t>(o));
   std::vector<Twins> found;
+  const bool joins = same.size() <= kMostJoined;
   for (const auto& [bits, outputs] : same) {
     const int64_t own = count(bits);
-    Twins* home = nullptr;
     Bits both(bits.size());
-    for (Twins& other : found) {
-      for (size_t i = 0; i < bits.size(); ++i) both[i] = bits[i] | other.reads[i];
-      if (count(both) * 8 <= std::min(own, count(other.reads)) * 9) {
-        home = &other;
-        break;
-      }
-    }
-    if (!home) {
-      found.push_back({bits, outputs, {}});
+    const auto home = !joins ? found.end() : std::find_if(found.begin(), found.end(), [&](const Twins& other) {
+      const int64_t most = std::min(own, other.count) * 9 / 8;
+      int64_t together = 0;
+      for (size_t i = 0; i < bits.size() && together <= most; ++i)
+        together += __builtin_popcountll(both[i] = bits[i] | other.reads[i]);
+      return together <= most;
+    });
+    if (home == found.end()) {
+      found.push_back({bits, own, outputs, {}});
       continue;
     }
     home->reads = both;
+    home->count = count(both);
     home->outputs.insert(home->outputs.end(), outputs.begin(), outputs.end());
   }
   for (Twins& each : found) {
@@ -144,7 +148,8 @@ Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight,
     const int64_t bytes = layer.panel_vectors * kernels.lanes * static_cast<int64_t>(sizeof(float));
     layer.panels = static_cast<int>((g.channels * bytes + kPanelBytes - 1) / kPanelBytes);
   }
-  for (const auto& [bits, outputs, channels] : twins) {
+  for (const Twins& each : twins) {
+    const auto& [channels, outputs] = std::tie(each.channels, each.outputs);
     layer.channels.insert(layer.channels.end(), channels.begin(), channels.end());
     for (size_t done = 0; done < outputs.size();) {
       const int rows = most_rows(layer.by_tap, outputs.size() - done);

@@ -244,10 +244,13 @@ extern "C" __attribute__((visibility("default"))) rgp::ort::Status* RegisterCust
   const rgp::Runtime runtime{{slots}};
   return rgp::guarded(runtime.api, [&] {
     rgp::kernels();  // an instruction set that RGP_ISA names in vain is told now
-    CustomOpDomain* domain = nullptr;
-    runtime(kCreateCustomOpDomain, "rgp", &domain);  // never freed: sessions refer to it as long as they live
-    for (const auto& op : rgp::kOps)
-      runtime(kCustomOpDomainAdd, domain, static_cast<const CustomOp*>(&op));
+    // one for the process, never freed: sessions refer to it as long as they live
+    static CustomOpDomain* const domain = [&] {
+      CustomOpDomain* made = nullptr;
+      runtime(kCreateCustomOpDomain, "rgp", &made);
+      for (const auto& op : rgp::kOps) runtime(kCustomOpDomainAdd, made, static_cast<const CustomOp*>(&op));
+      return made;
+    }();
     runtime(kAddCustomOpDomain, options, domain);
   });
 }

@@ -6,6 +6,7 @@
 // each other without gaps. Tall: copied into planes with a border of zeros and whole vectors to a row.
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <thread>
 
 #include "graph_conv.h"
@@ -76,7 +77,11 @@ Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const
   const int64_t plane = columns * phases * rows * wide, planes = im.batch * g.channels;
   // whole tiles are read, so beyond the last plane there is room for one
   const int64_t room = kMaxVectors * kernels.lanes;
-  float* out = static_cast<float*>(allocate((planes * plane + room) * sizeof(float)));
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(planes, plane, &bytes) || __builtin_add_overflow(bytes, room, &bytes) ||
+      __builtin_mul_overflow(bytes, int64_t{sizeof(float)}, &bytes))
+    throw std::bad_alloc();
+  float* out = static_cast<float*>(allocate(bytes));
   std::fill_n(out + planes * plane, room, 0.f);
   const int64_t each = ceil_div(planes, kTasks);
   const auto pack = [=, &g, &im, &kernels](size_t task) {

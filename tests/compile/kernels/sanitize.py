@@ -101,7 +101,8 @@ def build(way: Way, effort: Effort, folder: Path) -> Path:
 def run(way: Way, program: Path, cases: int, seed: int) -> subprocess.CompletedProcess[str]:
     """Run the stress test; ``stdout`` has what it says on both streams."""
     command = [*way.runner, str(program), "--cases", str(cases), "--seed", str(seed)]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}  # so that it tells the case
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def main() -> int:

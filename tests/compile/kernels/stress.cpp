@@ -24,7 +24,7 @@ using rgp::Kernels;
 
 constexpr double kTolerance = 1e-5;  // of the sum of absolute products
 
-char at_work[1024];  // the case that runs, for whoever ends the program
+char at_work[1024] = "what must be refused";  // the case that runs, for whoever ends the program
 
 void tell(const char* text) { [[maybe_unused]] ssize_t n = write(STDERR_FILENO, text, std::strlen(text)); }
 void tell_case() {
