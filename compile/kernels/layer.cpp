@@ -45,12 +45,12 @@ int64_t count(const Bits& bits) {
 // Outputs that are computed together, and the channels that they read.
 struct Twins {
   Bits reads;
-  int64_t count;
+  int64_t least;  // read by one of the outputs, the others read more
   std::vector<int32_t> outputs, channels;
 };
 
 // Outputs that read the same channels, or nearly: a few zeros inside a block (a small weight that was dropped) must not
-// tear it apart, so a set joins another if together they read at most an eighth more than either.
+// tear it apart, so a set joins others if together they read at most an eighth more than the least of them.
 std::vector<Twins> all_twins(const Geometry& g, const float* weight) {
   std::map<Bits, std::vector<int32_t>> same;
   for (int64_t o = 0; o < g.outputs; ++o) same[reads(g, weight, o)].push_back(static_cast<int32_t>(o));
@@ -60,7 +60,7 @@ std::vector<Twins> all_twins(const Geometry& g, const float* weight) {
     const int64_t own = count(bits);
     Bits both(bits.size());
     const auto home = !joins ? found.end() : std::find_if(found.begin(), found.end(), [&](const Twins& other) {
-      const int64_t most = std::min(own, other.count) * 9 / 8;
+      const int64_t most = std::min(own, other.least) * 9 / 8;
       int64_t together = 0;
       for (size_t i = 0; i < bits.size() && together <= most; ++i)
         together += __builtin_popcountll(both[i] = bits[i] | other.reads[i]);
@@ -71,7 +71,7 @@ std::vector<Twins> all_twins(const Geometry& g, const float* weight) {
       continue;
     }
     home->reads = both;
-    home->count = count(both);
+    home->least = std::min(home->least, own);
     home->outputs.insert(home->outputs.end(), outputs.begin(), outputs.end());
   }
   for (Twins& each : found) {
@@ -139,7 +139,8 @@ Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight,
   check(g);
   Layer layer{g, low, high, true, 0, 1, {}, {}, {}, {}};
   const std::vector<Twins> twins = all_twins(g, weight);
-  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0 && kernels.most_vectors(kMaxRows) > 1;
+  layer.by_tap = kernels.most_vectors(kMaxRows) > 1;
+  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0;
   if (g.kernel_h == 1 && g.kernel_w == 1) {
     layer.panel_vectors = kMaxVectors;
     for (const Twins& each : twins)

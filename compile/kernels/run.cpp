@@ -272,7 +272,8 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const floa
   const int64_t chunks = std::clamp<int64_t>(ceil_div(kTasks, blocks * im.batch), 1, strips);
   const auto compute = [&](int64_t task) {
     const int64_t chunk = task % chunks, block = task / chunks % blocks, image = task / chunks / blocks;
-    const Strip *first = layer.strips.data() + strips * chunk / chunks, *end = layer.strips.data() + strips * (chunk + 1) / chunks;
+    const Strip* const first = layer.strips.data() + strips * chunk / chunks;
+    const Strip* const end = layer.strips.data() + strips * (chunk + 1) / chunks;
     const int64_t all = is_tall ? im.out_height : vectors, from = all * block / blocks, to = all * (block + 1) / blocks;
     if (pointwise) {
       int64_t at = from;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from rgp.compile.onnx_bytes import serialize
 from rgp.compile.reference import plain_session
 from rgp.compile.rewrite import rewrite
 from rgp.compile.spaces import find_spaces
+from rgp.engines.native import used_by
 from tests.compile.conftest import GREY, randomised
 
 
@@ -76,8 +79,6 @@ def test_it_takes_what_only_it_writes_for(files: tuple[bytes, bytes, list[str], 
 def test_the_function_and_every_trace_stay(
     files: tuple[bytes, bytes, list[str], list[tuple[str, str]]],
 ) -> None:
-    import onnx
-
     dense, fused, _, traces = files
     x = np.random.default_rng(0).integers(0, 256, (2, *(GREY.size,) * 2, 1), np.uint8)
     values = []
@@ -91,3 +92,38 @@ def test_the_function_and_every_trace_stay(
     assert len(traces) == 6
     for a, b in zip(*values, strict=True):
         np.testing.assert_allclose(b, a, atol=1e-5 * max(1.0, float(np.abs(a).max())), rtol=0)
+
+
+def test_a_reader_in_the_body_of_an_if_stays_where_it_is() -> None:
+    value = onnx.helper.make_tensor_value_info
+    shape = [1, 2, 3, 3]
+    weight = onnx.numpy_helper.from_array(np.eye(2, dtype=np.float32).reshape(2, 2, 1, 1), "w")
+    bias = onnx.numpy_helper.from_array(np.zeros(2, np.float32), "b")
+    outputs = [value("chosen", onnx.TensorProto.FLOAT, shape)]
+    bodies = [
+        onnx.helper.make_graph([onnx.helper.make_node(op, ["y"], ["chosen"])], op, [], outputs)
+        for op in ("Relu", "Neg")
+    ]
+    bodies[1].node[0].input[0] = "x"
+    nodes = [
+        onnx.helper.make_node(
+            "GraphConv", ["x", "w", "b"], ["y"], domain="rgp", strides=[1, 1], pads=[0, 0, 0, 0], name="conv"
+        ),
+        onnx.helper.make_node("If", ["which"], ["z"], then_branch=bodies[0], else_branch=bodies[1]),
+    ]
+    inputs = [value("x", onnx.TensorProto.FLOAT, shape), value("which", onnx.TensorProto.BOOL, [])]
+    graph = onnx.helper.make_graph(nodes, "g", inputs, [value("z", onnx.TensorProto.FLOAT, shape)], [weight, bias])
+    imports = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("rgp", 1)]
+    model = ir.from_proto(onnx.helper.make_model(graph, opset_imports=imports))
+    fuse(model, ())
+    assert [node.op_type for node in model.graph] == ["GraphConv", "If"]
+
+
+def test_a_file_without_our_operators_does_not_import_them() -> None:
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    imports = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("rgp", 1)]
+    model = onnx.helper.make_model(graph, opset_imports=imports)
+    assert used_by(model.SerializeToString())
+    assert not used_by(serialize(ir.from_proto(model)))

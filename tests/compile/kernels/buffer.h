@@ -1,8 +1,8 @@
 // Floats with something on either side that must not be touched.
 //
-// A wrong read or write shows in one of three ways: AddressSanitizer watches heap blocks of the exact size, but not what
-// intrinsics do under a mask; so other blocks lie at the edge of a page that nobody may touch; and a block is full of
-// NaN at first, so that a value never written, or used before it was, is seen in the result.
+// A wrong read or write shows in one of three ways: AddressSanitizer watches heap blocks of the exact size, but not
+// what intrinsics do under a mask; so other blocks lie at the edge of a page that nobody may touch; and a block is full
+// of NaN at first, so that a value never written, or used before it was, is seen in the result.
 #pragma once
 
 #include <sys/mman.h>

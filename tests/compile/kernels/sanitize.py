@@ -55,15 +55,15 @@ class Way:
 # of UndefinedBehaviorSanitizer that see little beside it.
 QUICK = ("-O0", "-fno-sanitize=null,alignment,object-size,pointer-overflow")
 WAYS = {
-    "plain": Way(Effort(("-O1",), 500), Effort(("-O3",), 20_000)),
+    "plain": Way(Effort(("-O1",), 500), Effort(("-O3",), 12_000)),
     "address": Way(
         Effort(QUICK, 80, cpu_sets()[:1]),
-        Effort(("-O1",), 3000),
+        Effort(("-O1",), 2500),
         ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     ),
-    "thread": Way(Effort(("-O1",), 60, cpu_sets()[-1:]), Effort(("-O1",), 1500), ("-g1", "-fsanitize=thread")),
+    "thread": Way(Effort(("-O1",), 60, cpu_sets()[-1:]), Effort(("-O1",), 700), ("-g1", "-fsanitize=thread")),
     "neon": Way(
-        Effort(("-O1",), 60, ()), Effort(("-O3",), 1500, ()), ("-static",), "aarch64-linux-gnu-g++", ("qemu-aarch64",)
+        Effort(("-O1",), 60, ()), Effort(("-O3",), 800, ()), ("-static",), "aarch64-linux-gnu-g++", ("qemu-aarch64",)
     ),
 }
 

@@ -75,7 +75,7 @@ def test_bytes_come_in_and_float32_goes_out_as_before(precision: str) -> None:
     for values, others in ((before.graph.inputs, after.graph.inputs), (before.graph.outputs, after.graph.outputs)):
         assert [(v.name, v.type, str(v.shape)) for v in values] == [(v.name, v.type, str(v.shape)) for v in others]
     normalisation = [node for node in after.graph if node.op_type != "Cast"][:3]
-    assert [node.op_type for node in normalisation] == ["Mul", "Add", "Transpose"]
+    assert [node.op_type for node in normalisation] == ["Transpose", "Mul", "Add"]
     assert {node.outputs[0].dtype for node in normalisation} == {ir.DataType.FLOAT}
 
 
