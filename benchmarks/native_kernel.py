@@ -50,6 +50,7 @@ def main() -> int:
     """Run the cases, print the table, write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="at most so long at each batch size (default: 20)")
+    parser.add_argument("--tune", default="full", help="how much the planner measures: full (default) or quick")
     parser.add_argument("--only", default="", help="cases whose network and graph contain this")
     options = parser.parse_args()
     if (reason := native.missing()) is not None:
@@ -63,7 +64,7 @@ def main() -> int:
         if options.only not in f"{architecture} {graph}":
             continue
         for threads in sorted({1, available_cores()}):
-            report = measure(architecture, size, graph, threads, options.seconds)
+            report = measure(architecture, size, graph, threads, options.seconds, options.tune)
             rows.append(report)
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(rows, indent=1) + "\n")  # after each: the whole takes half an hour
@@ -87,7 +88,7 @@ def main() -> int:
     return 0
 
 
-def measure(architecture: str, size: int, graph: str, threads: int, seconds: float) -> dict[str, Any]:
+def measure(architecture: str, size: int, graph: str, threads: int, seconds: float, tune: str) -> dict[str, Any]:
     """Compile one network with random weights (seed 0); its report, how layers run, and the CPU's peak then."""
     torch.manual_seed(0)
     options = {"num_classes": 10, "in_channels": 3}
@@ -98,7 +99,7 @@ def measure(architecture: str, size: int, graph: str, threads: int, seconds: flo
         path = Path(folder) / "net.pth"
         Checkpoint(architecture, options, tuple("0123456789"), preprocess, graph, model.state_dict()).save(path)
         print(f"{architecture}, {graph}, {threads} threads", file=sys.stderr)
-        settings = Settings(threads=threads, batches=(1, 8), tune="full", seconds=seconds)
+        settings = Settings(threads=threads, batches=(1, 8), tune=tune, seconds=seconds)
         report = compile_source(from_checkpoint(path), Path(folder) / "bundle", settings).report
     lowerings = Counter(layer["lowering"] for layer in report.pop("layers"))
     about = {"architecture": architecture, "graph": graph, "threads": threads, "lowerings": lowerings}
