@@ -48,6 +48,11 @@ test-slow: install ## the slow tests
 sanitize: install ## the native kernels under sanitizers and emulation, ten minutes
 	$(BIN)/python -m tests.compile.kernels.sanitize --long
 
+.PHONY: docs
+docs: install ## build the site into build/site, links checked
+	$(BIN)/python -m docs.reference
+	$(BIN)/zensical build --strict --clean
+
 .PHONY: lint
 lint: install ## style, imports, formatting
 	$(BIN)/ruff check .
@@ -66,9 +71,33 @@ fmt: install ## rewrite in the project's format
 bench: install ## measure dense against compiled on larger networks, into benchmarks/results/
 	$(BIN)/python -m benchmarks.stock_lowerings
 
+.PHONY: bench-peers
+bench-peers: install ## speed beside other engines, into benchmarks/results/ (hours)
+	$(BIN)/python -m benchmarks.peers prepare --cache runs/peers
+	$(BIN)/python -m benchmarks.peers run --cache runs/peers
+
+.PHONY: bench-accuracy
+bench-accuracy: install ## accuracy of graph families on rendered characters, into benchmarks/results/ (hours; resumable)
+	test -d runs/glyphs32 || $(BIN)/rgp-train glyphs runs/glyphs32
+	$(BIN)/python -m benchmarks.accuracy runs/glyphs32
+
 .PHONY: bench-kernel
 bench-kernel: install ## measure the native kernel on random graphs beside dense, into benchmarks/results/
 	$(BIN)/python -m benchmarks.native_kernel
+
+.PHONY: bench-types
+bench-types: ## measure how fast this CPU multiplies in each numeric type (x86 with AVX-512)
+	@mkdir -p build && g++ -std=c++20 -O2 -march=sapphirerapids benchmarks/instruction_rates.cpp -o build/instruction_rates
+	build/instruction_rates
+
+.PHONY: bench-serve
+bench-serve: install ## the service beside its peers, overloaded, restarted, soaked, into benchmarks/results/ (an hour)
+	test -d runs/resnet50 || { $(BIN)/python -m benchmarks.untrained resnet50 random:64_16 -o runs/resnet50.pth; \
+	  $(BIN)/rgp-compile runs/resnet50.pth -o runs/resnet50; }
+	test -d runs/demo/bundle || $(MAKE) demo
+	for part in peers overload restarts bits; do \
+	  $(BIN)/python -m benchmarks.serving $$part runs/resnet50 --cache runs/serving || failed=1; done; \
+	$(BIN)/python -m benchmarks.serving soak runs/demo/bundle --cache runs/serving || failed=1; exit $${failed:-0}
 
 .PHONY: bench-graphs
 bench-graphs: install ## search graphs beside the published ones and the bound, into benchmarks/results/
@@ -92,10 +121,15 @@ wheel: install ## build the wheel and compare its files with the tree
 	$(BIN)/python -m tests.check_wheel dist
 
 .PHONY: lock
-lock: .uv/bin/uv ## write requirements.lock anew (newest versions that fit)
-	$(UV) pip compile --quiet --upgrade pyproject.toml --extra all --extra dev --python-version 3.11 --universal \
+lock: .uv/bin/uv ## write requirements.lock and docker/locks anew (newest versions that fit)
+	$(UV) pip compile --quiet --upgrade pyproject.toml --extra all --extra dev --extra docs --python-version 3.11 --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	common="--quiet --python-version 3.11 --universal -c requirements.lock --generate-hashes --no-emit-index-url --no-annotate --no-header"; \
+	echo setuptools | $(UV) pip compile - $$common -o docker/locks/build.lock; \
+	$(UV) pip compile pyproject.toml --extra serve --extra cpu --extra otel $$common -o docker/locks/serve.lock; \
+	$(UV) pip compile pyproject.toml --extra serve --extra gpu --extra otel $$common -o docker/locks/serve-gpu.lock; \
+	$(UV) pip compile pyproject.toml --extra train --extra graph --extra compile --extra cpu --extra client $$common -o docker/locks/train.lock
 
 .PHONY: clean
 clean: ## remove what was built, installed and run
-	rm -rf .venv .uv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+	rm -rf .venv .uv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache runs

@@ -1,4 +1,7 @@
-"""``rgp-bench``: measure a bundle again on this machine, compiled against dense; or several, against each other."""
+"""``rgp-bench``: measure a bundle again on this machine, compiled against dense; or several, against each other.
+
+``rgp-bench serve URL`` is the load test of a running service: ``rgp.load``.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +33,29 @@ first bundle, with its bootstrap interval."""
 
 EPILOG = """examples:
   rgp-bench runs/demo/bundle
-  rgp-bench fp32-bundle int8-bundle --batch 1,8 --threads 1,2 --plot compared.svg"""
+  rgp-bench fp32-bundle int8-bundle --batch 1,8 --threads 1,2 --plot compared.svg
+
+rgp-bench serve URL measures a running rgp-serve under load: see rgp-bench serve --help"""
 
 PICTURES = (".svg", ".png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return guarded(_main, argv, "rgp-bench")
+    argv = sys.argv[1:] if argv is None else argv
+    return guarded(_serve, argv[1:], "rgp-bench") if argv[:1] == ["serve"] else guarded(_main, argv, "rgp-bench")
+
+
+def _serve(argv: Sequence[str] | None) -> None:
+    from rgp.load.cli import run
+
+    run(argv)
 
 
 def _main(argv: Sequence[str] | None) -> None:
     options = _parser().parse_args(argv)
     if options.plot:
-        _require_matplotlib()
+        require_matplotlib()
 
     from rgp.bench import contestants, measure, sample  # after the arguments: --help and usage errors need no engine
     from rgp.bundle import Bundle
@@ -80,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pairs", type=positive, default=200, help="rounds at each batch size and number of threads (default: 200)")
     add("--seconds", type=positive, default=30, help="at most, at each of them (default: 30)")
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--plot", type=_picture, metavar="FILE", help=f"draw it into a file that ends in {' or '.join(PICTURES)}")
+    add("--plot", type=picture, metavar="FILE", help=f"draw it into a file that ends in {' or '.join(PICTURES)}")
     return parser
 
 
@@ -162,7 +174,7 @@ def batch_list(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(positive(part.strip()) for part in text.split(",")))
 
 
-def _picture(text: str) -> Path:
+def picture(text: str) -> Path:
     """The name of a picture that can be written, for argparse: known before minutes of measuring."""
     path = Path(text)
     if path.suffix.lower() not in PICTURES:
@@ -172,7 +184,8 @@ def _picture(text: str) -> Path:
     return path
 
 
-def _require_matplotlib() -> None:
+def require_matplotlib() -> None:
+    """Raise UsageError if --plot cannot be had."""
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:

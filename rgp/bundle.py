@@ -33,6 +33,20 @@ from rgp.preprocess import Preprocess
 FORMAT = "rgp-bundle/1"
 REQUIRED = ("dense.onnx", "compiled.onnx", "report.json")
 MAX_MANIFEST_BYTES = 16 << 20
+MANIFEST = {
+    "format": f"{FORMAT}; a reader refuses any other",
+    "model": "the network",
+    "model.name": "what it is called: architecture and graph, or the ONNX file's name",
+    "model.architecture": "the builder in rgp.models, or the name inside the ONNX file",
+    "labels": "names of the classes, in the order of the outputs; may be empty where preprocess is null",
+    "preprocess": "from an image to the network's input; null for a network that takes numbers",
+    "target": "what it was compiled for; what is left out is the default",
+    "files": "every other file of the bundle, by name",
+    "files.NAME": "one file",
+    "files.NAME.bytes": "its size",
+    "files.NAME.sha256": "its hash, in hexadecimal",
+}
+"""What the fields of ``manifest.json`` are; those of ``preprocess`` and ``target`` are in their own classes."""
 
 
 @dataclass(frozen=True)

@@ -29,21 +29,26 @@ MAX_BYTES = 16 << 30
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything about a network.
-
-    ``architecture`` and ``options`` name the builder in ``rgp.models`` and its arguments; ``graph`` is the
-    spelling of the graph ("dense" if there is none); ``training`` is what ``--resume`` needs, or empty.
-    """
+    """Everything about a network."""
 
     architecture: str
+    """Name of the builder in ``rgp.models``."""
     options: dict[str, int]
+    """The builder's arguments: num_classes, in_channels and what else it takes."""
     labels: tuple[str, ...]
+    """Names of the classes, in the order of the outputs."""
     preprocess: Preprocess
+    """From an image to the network's input."""
     graph: str
+    """Spelling of the graph; "dense" if there is none."""
     state: dict[str, Tensor]
+    """Weights and buffers by name, and the masks: X.adjacency (N, N) bool for each masked convolution X."""
     metrics: dict[str, float] = field(default_factory=dict)
+    """What was measured on held-out images: loss, top1 and top5 in percent; may be empty."""
     training: dict[str, Any] = field(default_factory=dict)
+    """What ``--resume`` needs; empty in a checkpoint that is no place to go on from."""
     versions: dict[str, str] = field(default_factory=versions)
+    """Of rgp and the libraries that wrote it."""
 
     @property
     def masks(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What the five commands share: errors become one line and an exit code."""
+"""What the six commands share: errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def guarded(command: Callable[[Sequence[str] | None], None], argv: Sequence[str]
         if package in ("", "rgp"):
             raise
         extra = name.removeprefix("rgp-").replace("bench", "serve")
-        extra = "cpu" if package == "onnxruntime" else extra  # or gpu; the two cannot stand side by side
+        extra = {"onnxruntime": "cpu", "opentelemetry": "otel"}.get(package, extra)  # cpu or gpu, never both
         return _fail(name, f"needs {package}, which is not installed: pip install 'rgp[{extra}]'", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -46,7 +46,14 @@ def available_cores() -> int:
         if quota != "max":
             cores = min(cores, int(quota) // int(period))
     except (OSError, ValueError):
-        pass  # no cgroup v2: the affinity is all there is to know
+        pass  # no cgroup v2
+    try:
+        cpu = Path("/sys/fs/cgroup/cpu")
+        quota_us, period_us = (int((cpu / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        if quota_us > 0:
+            cores = min(cores, quota_us // period_us)
+    except (OSError, ValueError):
+        pass  # no cgroup v1: the affinity is all there is to know
     return max(1, cores)
 
 

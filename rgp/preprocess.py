@@ -18,15 +18,19 @@ from rgp.errors import RgpError
 class Preprocess:
     """Resize the short side to ``resize`` pixels, crop ``size`` x ``size`` from the middle, keep uint8.
 
-    ``channels``: 1 (grey) or 3 (RGB). ``mean`` and ``std`` (on the scale 0 to 1, one a channel) are part of the
-    network's graph: (pixel / 255 - mean) / std.
+    ``mean`` and ``std`` are part of the network's graph: (pixel / 255 - mean) / std.
     """
 
     channels: int
+    """1 (grey) or 3 (RGB)."""
     size: int
+    """Side of the network's input, in pixels."""
     resize: int
+    """The short side of the image before it is cropped, in pixels."""
     mean: tuple[float, ...]
+    """One a channel, on the scale 0 to 1."""
     std: tuple[float, ...]
+    """One a channel, on the scale 0 to 1."""
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -76,4 +80,5 @@ def in_channels(image: Image.Image, channels: int) -> Image.Image:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if isinstance(image.info.get("transparency"), bytes):  # a palette with alpha: Pillow warns without this step
         image = image.convert("RGBA")
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # which would copy every pixel

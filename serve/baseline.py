@@ -8,14 +8,19 @@ from rgp.bundle import Bundle
 from rgp.errors import BundleError
 from rgp.serve.answers import Baseline
 
+METHOD = "median of the ratios dense / compiled, interleaved in random order over several builds, when it was compiled"
 
-def measured(bundle: Bundle) -> Baseline | None:
-    """The report's figures for batch 1, or None if it has none; raises BundleError if they are malformed."""
+
+def measured(bundle: Bundle) -> tuple[Baseline, ...]:
+    """The report's figures, one for each batch size; raises BundleError if they are malformed."""
     report = bundle.report
     try:
-        for figures in report.get("latency", []):
-            if figures["batch"] == 1:
-                return Baseline.model_validate({**figures, "environment": report["environment"], "source": "bundle"})
+        return tuple(
+            Baseline.model_validate(
+                {**row, "environment": report["environment"], "source": "bundle", "age_s": None, "method": METHOD}
+            )
+            for row in report.get("latency", [])
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -24,4 +29,3 @@ def measured(bundle: Bundle) -> Baseline | None:
         raise BundleError(
             f"{bundle.path}/report.json: latency: {type(error).__name__}: {error}; compile again"
         ) from error
-    return None

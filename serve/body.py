@@ -1,11 +1,16 @@
-"""From a request to the bytes of its image: a raw body, or the field ``image`` of a multipart form.
+"""From a request to the bytes of its images: a raw body, the fields ``image`` of a multipart form, or base64 in JSON.
 
 The body is read whole, never beyond its limit, and kept in memory: no temporary files.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
@@ -16,9 +21,13 @@ from starlette.requests import ClientDisconnect, Request
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 BINARY = "application/octet-stream"
+CURL = "application/x-www-form-urlencoded"
+"""What curl says of any --data-binary unless it is told otherwise: the content decides the format anyway."""
 MULTIPART = "multipart/form-data"
-FIELD = "image"
-MAX_PARTS = 16  # forms may carry a token or two beside the image
+JSON = "application/json"
+FIELD, BASE64_FIELD, BASE64_FIELDS = "image", "image_b64", "images_b64"
+MOST_VALUES = 4096  # in JSON: a text of base64 holds no comma and no bracket
+OTHER_PARTS = 15  # forms may carry a token or two beside the images
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns about each malformed body
 
@@ -31,8 +40,11 @@ class BodyTooLargeError(HTTPException):
         self.unread = unread
 
 
-def check_headers(headers: Headers, limit: int) -> None:
-    """Refuse what the headers alone forbid, before a byte of the body is read; raises HTTPException (413, 415)."""
+def check_headers(headers: Headers, limit: int, accepted: Sequence[str]) -> None:
+    """Refuse what the headers alone forbid, before a byte of the body is read; raises HTTPException (400, 413, 415).
+
+    ``accepted``: media types; "" where none need be named.
+    """
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise BodyTooLargeError(limit, unread=True)
@@ -40,23 +52,26 @@ def check_headers(headers: Headers, limit: int) -> None:
         raise HTTPException(
             415, f"content encoding {headers['content-encoding']!r:.80} is not accepted: send the image as it is"
         )
-    kind = _media_type(headers)
-    if kind not in (*IMAGE_TYPES, BINARY, MULTIPART, ""):
-        raise HTTPException(
-            415,
-            f"content type {kind!r:.80} is not accepted: "
-            f"send {', '.join(IMAGE_TYPES)}, {BINARY}, or {MULTIPART} with the field '{FIELD}'",
-        )
+    if "upgrade" in headers:  # the parser takes what follows for another protocol: the body would be lost
+        raise HTTPException(400, f"Upgrade: {headers['upgrade']!r:.40} is not offered: send plain HTTP/1.1 without it")
+    kind = media_type(headers)
+    if kind not in accepted:
+        named = ", ".join(kind for kind in accepted if kind)
+        raise HTTPException(415, f"content type {kind!r:.80} is not accepted: send {named}")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body; raises BodyTooLargeError as soon as more than ``limit`` bytes have come, declared or not."""
+async def read_body(request: Request, limit: int, grow: Callable[[int], None]) -> bytes:
+    """The whole body; raises BodyTooLargeError as soon as more than ``limit`` bytes have come, declared or not.
+
+    ``grow`` hears of the bytes that came, and may raise.
+    """
     body, more = bytearray(), True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         body += message.get("body", b"")
+        grow(len(message.get("body", b"")))
         more = message.get("more_body", False)
         if len(body) > limit:
             raise BodyTooLargeError(limit, unread=more)
@@ -64,22 +79,65 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def image_in(body: bytes, headers: Headers) -> bytes:
-    """The image's bytes: the body itself, or the multipart field; raises HTTPException (400) if there is none."""
-    return _field(body, headers["content-type"]) if _media_type(headers) == MULTIPART else body
+    """The one image's bytes; raises HTTPException (400) if there is none, or more."""
+    kind = media_type(headers)
+    if kind == JSON:
+        return _from_base64(_json_object(body, BASE64_FIELD), BASE64_FIELD)
+    return _files(body, headers["content-type"], 1)[0] if kind == MULTIPART else body
 
 
-def _media_type(headers: Headers) -> str:
+def images_in(body: bytes, headers: Headers, most: int) -> list[bytes]:
+    """Several images' bytes, 1 to ``most``, from a form or JSON; raises HTTPException (400)."""
+    if media_type(headers) == MULTIPART:
+        return _files(body, headers["content-type"], most)
+    given = _json_object(body, BASE64_FIELDS)
+    if not isinstance(given, list) or not 1 <= len(given) <= most:
+        raise HTTPException(400, f"'{BASE64_FIELDS}' must be a list of 1 to {most} images in base64")
+    return [_from_base64(text, BASE64_FIELDS) for text in given]
+
+
+def media_type(headers: Headers) -> str:
+    """The content type without its parameters, in lower case; "" if none is named."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _field(body: bytes, content_type: str) -> bytes:
+def json_in(body: bytes, most: int) -> Any:
+    """The body's JSON; raises HTTPException (400) if it is none, or may hold more than about ``most`` values.
+
+    Each value takes 64 bytes and more, and all other threads wait while they are made: 64 MiB of "[]," are 1.5 GB.
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:
+        raise HTTPException(400, f"the body is not JSON of at most {most} values: see /openapi.json")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from error
+
+
+def _json_object(body: bytes, field: str) -> Any:
+    found = json_in(body, MOST_VALUES)
+    if not isinstance(found, dict) or field not in found:
+        raise HTTPException(400, f"the JSON has no '{field}': send {{\"{field}\": ...}}")
+    return found[field]
+
+
+def _from_base64(text: Any, field: str) -> bytes:
+    if not isinstance(text, str):
+        raise HTTPException(400, f"'{field}' holds {type(text).__name__}, not an image in base64")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
+        raise HTTPException(400, f"'{field}' is not base64: {error}") from error
+
+
+def _files(body: bytes, content_type: str, most: int) -> list[bytes]:
     parts: list[File | Field] = []
     ends: list[bool] = []
 
     def on_part(part: File | Field) -> None:
         parts.append(part)
-        if len(parts) > MAX_PARTS:
-            raise FormParserError(f"more than {MAX_PARTS} parts")
+        if len(parts) > most + OTHER_PARTS:
+            raise FormParserError(f"more than {most + OTHER_PARTS} parts")
 
     try:
         parser = FormParser(
@@ -97,10 +155,14 @@ def _field(body: bytes, content_type: str) -> bytes:
     if not ends:
         raise HTTPException(400, "malformed multipart body: it ends before its closing boundary")
     images = [part for part in parts if part.field_name == FIELD.encode()]
-    if len(images) != 1:
-        raise HTTPException(400, f"the form has {len(images)} fields '{FIELD}': send one, with the image's file")
-    if not isinstance(images[0], File):
+    if not 1 <= len(images) <= most:
+        wanted = "one" if most == 1 else f"1 to {most}"
+        raise HTTPException(400, f"the form has {len(images)} fields '{FIELD}': send {wanted}, with the image's file")
+    return [_content(part) for part in images]
+
+
+def _content(part: File | Field) -> bytes:
+    if not isinstance(part, File):
         raise HTTPException(400, f"the field '{FIELD}' is text: send it as a file, with a file name")
-    file = images[0].file_object
-    file.seek(0)
-    return file.read()
+    part.file_object.seek(0)
+    return part.file_object.read()

@@ -1,47 +1,48 @@
-"""One image to its most probable classes: one function for HTTP and for offline use, so both agree bit for bit."""
+"""One image to its most probable classes: the same functions for HTTP and offline, so both agree bit for bit."""
 
 from __future__ import annotations
 
-import io
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from rgp.bundle import Bundle
 from rgp.engines import Engine
-from rgp.errors import EngineError
 from rgp.images import decode
+from rgp.preprocess import Preprocess
 from rgp.serve.answers import Classification, Prediction, Timing
+from rgp.serve.network import checked
 
 
-def classify(bundle: Bundle, engine: Engine, data: bytes, top_k: int) -> Classification:
-    """Decode ``data`` (a JPEG, PNG or WebP file's bytes), run it, rank the classes; ``engine`` runs the bundle's model.
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded image as the network takes it, (1, size, size, channels) uint8, and what that took."""
 
-    Raises ImageError for bytes that are not an acceptable image, EngineError if the engine fails.
-    """
-    started = time.perf_counter_ns()
-    image = decode(data)
+    pixels: NDArray[np.uint8]
+    began: int
+    decode_ms: float
+    preprocess_ms: float
+
+
+def prepare(preprocess: Preprocess, data: bytes) -> Prepared:
+    """Decode a JPEG, PNG or WebP file's bytes; raises ImageError for bytes that are not an acceptable image."""
+    began = time.perf_counter_ns()
+    image = decode(data, preprocess.resize)
     decoded = time.perf_counter_ns()
-    pixels = bundle.require_images()(image)
-    preprocessed = time.perf_counter_ns()
-    logits = _logits(bundle, engine, pixels)
-    inferred = time.perf_counter_ns()
-    probabilities = softmax(logits)
-    ranked = np.argsort(-probabilities, kind="stable")[:top_k]  # stable: equal classes stay in order of index
-    predictions = [
-        Prediction(label=bundle.labels[index], index=index, probability=probabilities[index])
-        for index in ranked.tolist()
-    ]
+    pixels = preprocess(image)
     ended = time.perf_counter_ns()
-    timing = Timing(
-        decode=(decoded - started) / 1e6,
-        preprocess=(preprocessed - decoded) / 1e6,
-        inference=(inferred - preprocessed) / 1e6,
-        total=(ended - started) / 1e6,
-    )
-    return Classification(predictions=predictions, timing_ms=timing)
+    return Prepared(pixels[np.newaxis], began, (decoded - began) / 1e6, (ended - decoded) / 1e6)
+
+
+def rank(logits: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[Prediction]:
+    """(classes,) logits to the ``top_k`` most probable classes; equal ones in the order of their index."""
+    probabilities = softmax(logits)
+    ranked = np.argsort(-probabilities, kind="stable")[:top_k]
+    return [Prediction(label=labels[index], index=index, probability=probabilities[index]) for index in ranked.tolist()]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -51,22 +52,36 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return probabilities
 
 
-def canary(bundle: Bundle, engine: Engine) -> None:
-    """Classify a picture of seeded noise; raises EngineError unless finite logits come out, one for each label."""
-    noise = np.random.default_rng(0).integers(256, size=(32, 32, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
-    classify(bundle, engine, file.getvalue(), top_k=1)
+def answer(
+    prepared: Prepared,
+    logits: NDArray[Any],
+    labels: Sequence[str],
+    top_k: int,
+    *,
+    queue_ms: float,
+    inference_ms: float,
+    arrived: int,
+) -> Classification:
+    """Rank (classes,) logits and add up the times since ``arrived`` (time.perf_counter_ns)."""
+    predictions = rank(logits, labels, top_k)
+    timing = Timing(
+        queue=(prepared.began - arrived) / 1e6 + queue_ms,
+        decode=prepared.decode_ms,
+        preprocess=prepared.preprocess_ms,
+        inference=inference_ms,
+        total=(time.perf_counter_ns() - arrived) / 1e6,
+    )
+    return Classification(predictions=predictions, timing_ms=timing)
 
 
-def _logits(bundle: Bundle, engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    logits = engine.run(pixels[np.newaxis])
-    if logits.shape != (1, len(bundle.labels)):
-        raise EngineError(
-            f"{bundle.name}: the engine answers with shape {logits.shape}, its bundle has {len(bundle.labels)} labels: "
-            "compile again"
-        )
-    if not np.isfinite(logits).all():
-        raise EngineError(f"{bundle.name}: the engine answers with logits that are not finite: compile again")
-    row: NDArray[np.float32] = logits[0]
-    return row
+def classify(bundle: Bundle, engine: Engine, data: bytes, top_k: int) -> Classification:
+    """Classify an image file's bytes without a service; ``engine`` runs the bundle's model.
+
+    Raises ImageError for bytes that are not an acceptable image, EngineError if the engine fails.
+    """
+    arrived = time.perf_counter_ns()
+    prepared = prepare(bundle.require_images(), data)
+    started = time.perf_counter_ns()
+    logits = checked(engine.run(prepared.pixels), bundle)
+    inference_ms = (time.perf_counter_ns() - started) / 1e6
+    return answer(prepared, logits[0], bundle.labels, top_k, queue_ms=0, inference_ms=inference_ms, arrived=arrived)

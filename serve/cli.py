@@ -3,86 +3,93 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import uvicorn
-
 from rgp.bundle import Bundle
-from rgp.engines import Engine
-from rgp.environment import available_cores
-from rgp.errors import RgpError
-from rgp.serve.app import MAX_BODY_BYTES, create_app
+from rgp.cli import Parser
+from rgp.errors import RgpError, UsageError
+from rgp.serve import logs, options
+from rgp.serve.engine_threads import ended
+from rgp.serve.keys import Keys, new_key
+from rgp.serve.metrics import Metrics
+from rgp.serve.models import Models
+from rgp.serve.server import BACKLOG, Server
+from rgp.serve.service import Service
+from rgp.serve.settings import Settings
 
-BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75  # must outlast the proxy's, and 60 is the proxies' usual figure
-SHUTDOWN_SECONDS = 10
+SWITCH_SECONDS = 0.0005
+"""How long a thread may hold the interpreter while the event loop waits for it; Python's own 5 ms would delay a 429."""
+
+ENGINE_SECONDS = 5.0
+"""For what engines still run when all requests have been answered: a pair of the baseline lane."""
 
 DESCRIPTION = """\
 Serve a bundle that rgp-compile wrote: POST an image to /classify, get its most probable classes, where the
-milliseconds went, and the dense baseline that was measured beside the compiled engine.
+milliseconds went, and the dense network's time, measured live beside the compiled one's. A page for people is at /.
 """
 EXAMPLES = """\
 examples:
   rgp-serve runs/demo/bundle
   curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' 'http://127.0.0.1:8000/classify?top_k=3'
   curl -F image=@cat.jpg http://127.0.0.1:8000/classify
+  curl http://127.0.0.1:8000/latency
+  rgp-serve --new-key shop >> keys.toml; rgp-serve runs/demo/bundle --keys keys.toml --host 0.0.0.0
 
-One line is printed once the service listens. /readyz answers 200 when a first inference was right, /openapi.json
-describes every request and answer. SIGTERM and Ctrl-C let running requests end and exit with 0.
+One line is printed once the service listens. How to share the cores is measured at the first start, which takes some
+seconds, and kept. /readyz answers 200 while a canary inference is right, /openapi.json describes every request and
+answer. SIGTERM lets running requests end and exits with 0; SIGHUP loads the bundle's folder anew. docs/serving.md says
+how to size, secure and watch it.
 """
 
 
 def serve(argv: Sequence[str] | None) -> None:
     """Serve until SIGTERM or Ctrl-C; raises RgpError for what a user can mend."""
     arguments = _parser().parse_args(argv)
+    if arguments.new_key is not None:
+        key, table = new_key(arguments.new_key)
+        print(f"the key, for its user alone: {key}", file=sys.stderr)  # stdout goes into the file of hashes
+        print(table, end="")
+        return
+    if arguments.bundle is None:
+        raise UsageError("name the folder of a bundle: rgp-serve DIR")
+    settings = options.settings(arguments)
     _on_stop_signals(_leave)
-    bundle = Bundle.open(arguments.bundle)
-    bundle.require_images()
-    with _listen(arguments.host, arguments.port) as listener:  # before the engine: a port in use is known at once
-        engine = bundle.target.start(bundle.files["compiled.onnx"], threads=arguments.threads)
-        _run(bundle, engine, listener, arguments)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # till there is something to reload
+    Bundle.open(arguments.bundle).require_images()
+    keys = Keys.read(Path(settings.keys)) if settings.keys else Keys()
+    with _listen(settings.host, settings.port) as listener:  # before the engines: a port in use is known at once
+        _run(arguments.bundle, settings, keys, listener)
 
 
-def _run(bundle: Bundle, engine: Engine, listener: socket.socket, arguments: argparse.Namespace) -> None:
-    about = engine.describe()
-    address = f"{_in_url(arguments.host)}:{listener.getsockname()[1]}"
-    config = uvicorn.Config(
-        create_app(bundle, engine, max_body_bytes=arguments.max_body_bytes),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        backlog=BACKLOG,
+def _run(bundle: Path, settings: Settings, keys: Keys, listener: socket.socket) -> None:
+    metrics = Metrics()
+    models = Models.of(bundle, settings, metrics.batch)
+    service = Service(models, settings, metrics, keys)
+    about, plan = models.active.engine.describe(), models.active.plan
+    address = f"{_in_url(settings.host)}:{listener.getsockname()[1]}"
+    server = Server(
+        service,
+        f"rgp-serve: {models.active.model.name} on http://{address} "
+        f"(engine {about['engine']} {about['version']}, {plan.lanes} x {plan.threads} threads)",
     )
-    server = _Server(
-        config,
-        f"rgp-serve: {bundle.name} on http://{address} "
-        f"(engine {about['engine']} {about['version']}, {about['threads']} threads)",
-    )
+    logs.install()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # uvicorn raises the signal that stopped it once more when it has ended: then nothing more shall happen
     _on_stop_signals(server.handle_exit)
+    signal.signal(signal.SIGHUP, server.handle_hangup)
+    gc.collect()
+    gc.freeze()  # what is there now stays: to look through it again and again would hold up answers
     server.run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Prints one line once it listens, for people and for scripts that asked for a free port."""
-
-    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
-        super().__init__(config)
-        self.announcement = announcement
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        print(self.announcement, flush=True)
+    if not ended(ENGINE_SECONDS):
+        logging.shutdown()
+        os._exit(0)  # all were answered; what hangs in an engine must not see the interpreter end
 
 
 def _on_stop_signals(handler: Callable[..., None]) -> None:
@@ -113,44 +120,17 @@ def _in_url(host: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "rgp-serve",
+    parser = Parser(
+        prog="rgp-serve",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("bundle", metavar="DIR", type=Path, help="a bundle; its files are checked against their hashes")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every network (default: %(default)s)"
+        "bundle", metavar="DIR", type=Path, nargs="?", help="a bundle; its files are checked against their hashes"
     )
     parser.add_argument(
-        "--port", type=_whole(0, 65535), default=8000, help="0 takes a free one and prints it (default: %(default)s)"
+        "--new-key", metavar="NAME", help="make an API key, print its table for --keys (the key: on stderr), then end"
     )
-    parser.add_argument(
-        "--threads",
-        type=_whole(1, 1024),
-        default=available_cores(),
-        metavar="N",
-        help="threads that one inference uses (default: the cores this process may use, %(default)s)",
-    )
-    parser.add_argument(
-        "--max-body-bytes",
-        type=_whole(1, 1 << 40),
-        default=MAX_BODY_BYTES,
-        metavar="N",
-        help="larger requests are refused with 413 (default: %(default)s)",
-    )
+    options.add(parser)
     return parser
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {low} to {high}")
-        return value
-
-    return parse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import anyio
 from fastapi import FastAPI
@@ -12,10 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from rgp.errors import ImageError, ImageTooLargeError, RgpError
+from rgp.errors import BundleError, ImageError, ImageTooLargeError, RgpError, UsageError
 from rgp.serve.body import BodyTooLargeError
 
 LINGER_SECONDS = 2.0
+GONE = 499
+"""In the log only: no status of HTTP says that the client left."""
 
 logger = logging.getLogger("rgp.serve")
 
@@ -28,41 +31,49 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         message = error.detail
         path = request.scope["path"]
-        if error.status_code == 404:
+        if error.status_code == 404 and message == "Not Found":
             message = f"no such path: {path}: see /openapi.json"
         elif error.status_code == 405:
             message = f"{request.method} is not allowed on {path}: use {headers.get('Allow', 'another')}"
-        return _refusal(error.status_code, message, headers)
+        return _refused(request, error.status_code, message, headers)
 
     @app.exception_handler(BodyTooLargeError)
     async def body_too_large(request: Request, error: BodyTooLargeError) -> Response:
         if error.unread:
-            return _LingeringResponse({"error": error.detail}, error.status_code, {"connection": "close"})
-        return _refusal(error.status_code, error.detail)
+            content = _content(error.detail, request.state.request_id)
+            return _LingeringResponse(content, error.status_code, {"connection": "close"})
+        return _refused(request, error.status_code, error.detail)
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return _refusal(422, f"{first['loc'][-1]} is {first['input']!r:.80}: {first['msg']}")
+        return _refused(request, 422, f"{first['loc'][-1]} is {first['input']!r:.80}: {first['msg']}")
 
     @app.exception_handler(RgpError)
     async def known_error(request: Request, error: RgpError) -> Response:
         if isinstance(error, ImageError):
-            return _refusal(413 if isinstance(error, ImageTooLargeError) else 400, str(error))
+            return _refused(request, 413 if isinstance(error, ImageTooLargeError) else 400, str(error))
+        if isinstance(error, BundleError | UsageError):
+            return _refused(request, 409, str(error))
         logger.error("%s", error)
-        return _refusal(500, str(error))
+        return _refused(request, 500, str(error))
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return _refusal(400, "the body broke off")  # nobody reads it
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> Response:
-        return _refusal(500, "internal error: see the service's log")  # uvicorn logs the traceback
+        return _refused(request, GONE, "the client left")  # nobody reads it
 
 
-def _refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": " ".join(message.split())}, status, headers)
+def refusal(status: int, message: str, request_id: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The answer with an error of one line."""
+    return JSONResponse(_content(message, request_id), status, headers)
+
+
+def _refused(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return refusal(status, message, request.state.request_id, headers)
+
+
+def _content(message: str, request_id: str) -> dict[str, Any]:
+    return {"error": " ".join(message.split()), "request_id": request_id}
 
 
 class _LingeringResponse(JSONResponse):

@@ -16,11 +16,14 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 @dataclass(frozen=True)
 class Target:
-    """``engine``: ONNX Runtime, TensorRT or TensorRT-RTX; TensorRT runs on "cuda" only. UsageError if unknown."""
+    """The engine, the device and the numeric type; UsageError if one is unknown, or TensorRT is not to run on cuda."""
 
     engine: str = "ort"
+    """ort (ONNX Runtime), trt (TensorRT) or trt-rtx (TensorRT-RTX)."""
     device: str = "cpu"
+    """cpu or cuda."""
     precision: str = "fp32"
+    """fp32, fp16, bf16 or int8: of both networks."""
 
     def __post_init__(self) -> None:
         for what, value, known in (

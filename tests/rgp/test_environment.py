@@ -84,6 +84,20 @@ def test_cores_are_those_of_the_affinity_and_of_the_quota(
     assert available_cores() == cores
 
 
+@pytest.mark.parametrize(
+    ("quota", "period", "cores"),
+    [("-1", "100000", 8), ("200000", "100000", 2), ("50000", "100000", 1), ("", "100000", 8), ("200000", None, 8)],
+)
+def test_cores_are_those_of_the_first_version_of_cgroups_too(
+    monkeypatch: pytest.MonkeyPatch, quota: str, period: str | None, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    folder = "/sys/fs/cgroup/cpu/cpu.cfs_"
+    found = {f"{folder}quota_us": f"{quota}\n"} | ({f"{folder}period_us": f"{period}\n"} if period else {})
+    files(monkeypatch, found)
+    assert available_cores() == cores
+
+
 def test_cores_are_counted_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     files(monkeypatch, {})
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import struct
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -104,22 +105,109 @@ class TestTheLimitOnPixels:
         assert not isinstance(error.value, ImageTooLargeError)
 
 
+class TestWhatTheNetworkNeeds:
+    @settings(max_examples=200)
+    @given(
+        st.sampled_from([("JPEG", "L"), *FORMATS_AND_MODES]),
+        st.integers(1, 25),
+        st.integers(1, 25),
+        st.sampled_from([1, 2, 4, 8]),
+        st.integers(1, 20),
+        st.integers(1, 8),
+        st.booleans(),
+    )
+    def test_small_images_keep_every_pixel_and_large_jpegs_twice_what_it_takes(
+        self, kind: tuple[str, str], across: int, down: int, by: int, short_side: int, turn: int, progressive: bool
+    ) -> None:
+        format, mode = kind
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        options = {"progressive": progressive} if format == "JPEG" else {}
+        data = encoded(picture(mode, (across * by, down * by)), format, exif=exif, **options)
+        with mock.patch.object(images, "LEAST_SIDE", 16):
+            whole, image = decode(data), decode(data, short_side)
+        scale = whole.width // image.width
+        assert image.mode == whole.mode
+        assert (image.width * scale, image.height * scale) == whole.size  # no part of a pixel at the edge
+        assert scale in ((1, 2, 4, 8) if format == "JPEG" else (1,))
+        if scale == 1:
+            assert np.array_equal(np.asarray(image), np.asarray(whole))
+        else:
+            assert min(image.size) >= max(16, 2 * short_side)
+
+    @pytest.mark.parametrize(
+        ("size", "short_side", "decoded"),
+        [
+            ((1024, 1024), 256, (512, 512)),
+            ((1022, 1022), 256, (1022, 1022)),  # 511 would be left
+            ((1024, 1024), 8, (512, 512)),  # 512 are left, however small the network's images
+            ((1024, 1025), 256, (1024, 1025)),  # half a pixel would be left over
+            ((2050, 2048), 256, (1025, 1024)),
+            ((4032, 3024), 256, (1008, 756)),
+            ((4104, 4096), 256, (513, 512)),
+            ((2396, 2400), 600, (2396, 2400)),
+            ((2400, 2400), 600, (1200, 1200)),
+        ],
+    )
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_decides_at_which_part_of_its_size_a_jpeg_is_decoded(
+        self, size: tuple[int, int], short_side: int, decoded: tuple[int, int], turned: bool
+    ) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6 if turned else 1
+        data = encoded(Image.new("L", size[::-1] if turned else size), "JPEG", exif=exif)
+        assert decode(data, short_side).size == decoded
+        assert decode(data).size == size
+
+    @pytest.mark.parametrize(("format", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("MPO", "RGB")])
+    @pytest.mark.parametrize("turn", [1, 3, 6])
+    def test_a_jpeg_decoded_at_part_of_its_size_looks_the_same_to_the_network(
+        self, format: str, mode: str, turn: int
+    ) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        large = picture(mode, (1400, 1032))
+        options = {"save_all": True, "append_images": [large]} if format == "MPO" else {}
+        data = encoded(large, format, exif=exif, **options)
+        preprocess = Preprocess(channels=3, size=224, resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
+        whole, image = decode(data), decode(data, 256)
+        assert image.size == (whole.width // 2, whole.height // 2)
+        difference = np.abs(preprocess(image).astype(int) - preprocess(whole))
+        assert difference.mean() < 0.25
+        assert (difference <= 2).mean() > 0.99  # the rest is where edges are clipped to black or white
+
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_a_truncated_jpeg_is_refused_at_every_scale(self, progressive: bool) -> None:
+        data = encoded(picture(size=(2048, 1024)), "JPEG", progressive=progressive)
+        assert decode(data, 1).size == (1024, 512)
+        for kept in (len(data) // 4, len(data) // 2, len(data) * 9 // 10):
+            with pytest.raises(ImageError, match="truncated or broken"):
+                decode(data[:kept], 1)
+
+    def test_the_limit_on_pixels_is_judged_before_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(images, "MAX_PIXELS", 1024 * 1024)
+        assert decode(encoded(Image.new("L", (1024, 1024)), "JPEG"), 1).size == (512, 512)
+        with pytest.raises(ImageTooLargeError, match="1024 x 1026 pixels"):
+            decode(encoded(Image.new("L", (1024, 1026)), "JPEG"), 1)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from([encoded(picture(mode, (16, 12)), format) for format, mode in FORMATS_AND_MODES]),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
     st.floats(0, 1),
+    st.none() | st.integers(1, 3),
 )
 def test_mutated_images_become_pixels_or_an_image_error(
-    original: bytes, changes: list[tuple[float, int]], kept: float
+    original: bytes, changes: list[tuple[float, int]], kept: float, short_side: int | None
 ) -> None:
     data = bytearray(original[: int(len(original) * kept)])
     for place, value in changes:
         if data:
             data[int(place * (len(data) - 1))] = value
     preprocess = Preprocess(channels=3, size=8, resize=9, mean=(0.5,) * 3, std=(0.5,) * 3)
-    with contextlib.suppress(ImageError):
-        assert preprocess(decode(bytes(data))).shape == (8, 8, 3)
+    with contextlib.suppress(ImageError), mock.patch.object(images, "LEAST_SIDE", 1):  # 12 pixels are large then
+        assert preprocess(decode(bytes(data), short_side)).shape == (8, 8, 3)
 
 
 def test_a_jpeg_with_more_scans_than_anyone_needs_is_refused() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from rgp.errors import RgpError
 from rgp.images import decode
-from rgp.preprocess import Preprocess
+from rgp.preprocess import Preprocess, in_channels
 from tests.serve.tiny import encoded, picture
 
 
@@ -104,6 +104,15 @@ def test_every_mode_gives_the_colours_that_it_shows(mode: str) -> None:
     image = picture(mode, (24, 24))
     assert np.array_equal(preprocess(3)(image), np.asarray(image.convert("RGB")))
     assert np.array_equal(preprocess(1)(image)[:, :, 0], np.asarray(image.convert("L")))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_of_the_right_channels_is_neither_copied_nor_changed(channels: int) -> None:
+    image = noise(40, 30, channels)
+    before = np.array(image)
+    assert in_channels(image, channels) is image
+    preprocess(channels)(image)
+    assert np.array_equal(np.asarray(image), before)
 
 
 @pytest.mark.parametrize("palette_transparency", [0, b"\x00\x80\xff", b""], ids=["one colour", "a value each", "none"])

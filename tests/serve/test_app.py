@@ -19,9 +19,10 @@ from rgp.engines.ort import OrtEngine
 from rgp.environment import available_cores
 from rgp.errors import EngineError
 from rgp.serve.answers import Answer
-from rgp.serve.app import create_app
+from rgp.serve.baseline import METHOD
+from rgp.serve.body import CURL
 from rgp.serve.classify import classify
-from tests.serve.serving import ask, serving
+from tests.serve.serving import app_of, ask, logged, serving
 from tests.serve.tiny import LABELS, REPORT, encoded, network, picture, write_bundle
 
 PICTURES = {
@@ -55,7 +56,7 @@ def test_different_pictures_get_different_answers(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["image/jpeg", "image/png", "IMAGE/WEBP ; q=1", "application/octet-stream", "", None]
+    "content_type", ["image/jpeg", "image/png", "IMAGE/WEBP ; q=1", "application/octet-stream", "", None, CURL]
 )
 def test_the_content_decides_the_format_whatever_accepted_type_is_named(
     content_type: str | None, client: httpx.Client
@@ -70,8 +71,8 @@ def test_an_answer_says_who_answered_how_long_it_took_and_what_the_dense_network
     answer = client.post("/classify", content=PICTURES["JPEG RGB"]).json()
     assert answer["model"] == {"name": "tiny-net", "architecture": "tiny", "sha256": bundle.sha256}
     timing = answer["timing_ms"]
-    assert set(timing) == {"decode", "preprocess", "inference", "total"}
-    assert 0 < timing["decode"] + timing["preprocess"] + timing["inference"] <= timing["total"]
+    assert set(timing) == {"queue", "decode", "preprocess", "inference", "total"}
+    assert 0 < sum(ms for stage, ms in timing.items() if stage != "total") <= timing["total"]
     assert answer["baseline"] == {
         "batch": 1,
         "dense_ms_p50": 2.5,
@@ -80,6 +81,8 @@ def test_an_answer_says_who_answered_how_long_it_took_and_what_the_dense_network
         "speedup_ci95": [2.25, 2.75],
         "pairs": 100,
         "source": "bundle",
+        "age_s": None,
+        "method": METHOD,
         "environment": {"cpu": "a CPU", "threads": 2, "time": "2026-01-02T03:04:05+00:00"},
     }
 
@@ -117,18 +120,24 @@ def test_probes_succeed_when_the_canary_did(client: httpx.Client) -> None:
 def test_openapi_describes_the_bodies_the_limits_and_the_errors(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["info"] == {"title": "rgp-serve", "version": rgp.__version__}
-    assert set(document["paths"]) == {"/classify", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        *("/classify", "/classify/batch", "/healthz", "/startupz", "/readyz", "/info", "/models", "/models/reload"),
+        *("/models/rollback", "/latency", "/metrics"),
+    }
     operation = document["paths"]["/classify"]["post"]
     assert set(operation["requestBody"]["content"]) == {
         *TYPES.values(),
         "application/octet-stream",
         "multipart/form-data",
+        "application/json",
     }
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["image"]
     (top_k,) = operation["parameters"]
     assert {"minimum": 1, "maximum": 7, "default": 5}.items() <= top_k["schema"].items()
-    assert set(operation["responses"]) == {"200", "400", "413", "415", "422", "500", "503"}
+    assert set(operation["responses"]) == {
+        *("200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504")
+    }
     for status, response in operation["responses"].items():
         schema = response["content"]["application/json"]["schema"]["$ref"]
         assert schema.endswith("/Answer" if status == "200" else "/Error")
@@ -142,7 +151,7 @@ def test_an_answer_has_the_shape_that_openapi_promises(client: httpx.Client) -> 
 
 def test_without_a_measured_batch_of_one_the_baseline_is_null(tmp_path: Path, engine: OrtEngine) -> None:
     bundle = write_bundle(tmp_path / "b", report={**REPORT, "latency": REPORT["latency"][:1]})
-    (response,) = ask(create_app(bundle, engine), ("POST", "/classify", PICTURES["JPEG RGB"]))
+    (response,) = ask(app_of(bundle, engine), ("POST", "/classify", PICTURES["JPEG RGB"]))
     assert response.json()["baseline"] is None
 
 
@@ -153,13 +162,13 @@ def test_a_network_that_does_not_fit_its_labels_lives_but_is_not_ready(tmp_path:
         for response in (client.get("/readyz"), client.post("/classify", content=PICTURES["JPEG RGB"])):
             assert response.status_code == 503
             assert "shape (1, 6)" in response.json()["error"]
-        assert "not ready" in server.log.read_text()
+        assert logged(server, "not ready")
 
 
 def test_a_network_that_takes_other_channels_is_not_ready(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", model=network(channels=1))
     engine = OrtEngine(bundle.files["compiled.onnx"], threads=1)
-    (response,) = ask(create_app(bundle, engine), ("GET", "/readyz", b""))
+    (response,) = ask(app_of(bundle, engine), ("GET", "/readyz", b""))
     assert response.status_code == 503
     assert "failed on a batch of shape (1, 12, 12, 3)" in response.json()["error"]
 
@@ -188,9 +197,9 @@ def test_a_failing_engine_is_a_500_in_json(failure: Exception, message: str, bun
         if call:
             raise failure
 
-    app = create_app(bundle, FakeEngine(fail))
+    app = app_of(bundle, FakeEngine(fail))
     response, probe = ask(app, ("POST", "/classify", PICTURES["JPEG RGB"]), ("GET", "/healthz", b""))
-    assert (response.status_code, response.json()) == (500, {"error": message})
+    assert (response.status_code, response.json()["error"]) == (500, message)
     assert probe.status_code == 200
 
 
@@ -208,7 +217,7 @@ def test_the_event_loop_stays_free_while_engines_work_and_they_are_no_more_than_
             running.remove(call)
 
     async def scenario() -> list[int]:
-        app = create_app(bundle, FakeEngine(block))
+        app = app_of(bundle, FakeEngine(block), lanes=2, max_waiting=64)
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
@@ -232,5 +241,5 @@ def test_the_event_loop_stays_free_while_engines_work_and_they_are_no_more_than_
 
 def test_an_app_refuses_images_until_its_canary_has_run(bundle: Bundle, engine: OrtEngine) -> None:
     requests = [("GET", "/readyz", b""), ("POST", "/classify", PICTURES["JPEG RGB"]), ("GET", "/healthz", b"")]
-    responses = ask(create_app(bundle, engine), *requests, started=False)
+    responses = ask(app_of(bundle, engine), *requests, started=False)
     assert [response.status_code for response in responses] == [503, 503, 200]

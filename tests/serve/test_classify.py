@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rgp.bundle import Bundle
 from rgp.errors import EngineError, ImageError
-from rgp.serve.classify import canary, classify, softmax
+from rgp.serve.classify import classify, softmax
 from tests.serve.tiny import encoded, picture
 
 PNG = encoded(picture(), "PNG")
@@ -57,18 +57,12 @@ def test_logits_that_are_not_finite_are_an_engine_error(bad: float, bundle: Bund
     engine = Constant(0, 0, bad, 0, 0, 0, 0)
     with pytest.raises(EngineError, match="not finite"):
         classify(bundle, engine, PNG, top_k=1)
-    with pytest.raises(EngineError, match="not finite"):
-        canary(bundle, engine)
 
 
 @pytest.mark.parametrize("classes", [1, 6, 8])
-def test_the_canary_catches_a_wrong_number_of_classes(classes: int, bundle: Bundle) -> None:
+def test_a_wrong_number_of_classes_is_an_engine_error(classes: int, bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=rf"shape \(1, {classes}\), its bundle has 7 labels"):
-        canary(bundle, Constant(*range(classes)))
-
-
-def test_the_canary_accepts_a_right_network(bundle: Bundle) -> None:
-    canary(bundle, Constant(*range(7)))
+        classify(bundle, Constant(*range(classes)), PNG, top_k=1)
 
 
 def test_an_image_that_is_none_never_reaches_the_engine(bundle: Bundle) -> None:

@@ -23,7 +23,7 @@ DISPOSITION = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x
 def refused(response: httpx.Response, status: int, message: str) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
-    assert set(response.json()) == {"error"}
+    assert response.json()["request_id"] == response.headers["x-request-id"]
     assert message in response.json()["error"]
     assert "\n" not in response.json()["error"]
 
@@ -47,7 +47,7 @@ def test_bytes_that_are_no_whole_image_are_400(body: bytes, message: str, client
     refused(client.post("/classify", files={"image": ("x", body)}), 400, message)
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "image/gif", "image", "multipart/mixed"])
+@pytest.mark.parametrize("content_type", ["text/plain", "text/json", "image/gif", "image", "multipart/mixed"])
 def test_another_content_type_is_415(content_type: str, client: httpx.Client) -> None:
     response = client.post("/classify", content=JPEG, headers={"content-type": content_type})
     refused(response, 415, f"content type '{content_type}' is not accepted: send image/jpeg")
@@ -56,6 +56,11 @@ def test_another_content_type_is_415(content_type: str, client: httpx.Client) ->
 @pytest.mark.parametrize("encoding", ["gzip", "identity", ""])
 def test_any_content_encoding_is_415(encoding: str, client: httpx.Client) -> None:
     refused(client.post("/classify", content=JPEG, headers={"content-encoding": encoding}), 415, "content encoding")
+
+
+def test_an_upgrade_is_told_that_its_body_would_be_lost(client: httpx.Client) -> None:
+    headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABk"}
+    refused(client.post("/classify", content=JPEG, headers=headers), 400, "Upgrade: 'h2c' is not offered")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_top_k_out_of_range_is_422(top_k: str | bytes, client: httpx.Client) -> 
 @pytest.mark.parametrize(
     ("method", "path", "status", "message"),
     [
-        ("GET", "/", 404, "no such path: /"),
+        ("GET", "/page", 404, "no such path: /page"),
         ("GET", "/docs", 404, "no such path: /docs"),
         ("POST", "/classify/", 404, "no such path: /classify/"),
         ("GET", "/a%0Ab%ff", 404, "no such path: /a b"),

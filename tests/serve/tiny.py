@@ -37,9 +37,15 @@ REPORT: dict[str, Any] = {
 }
 
 
-def network(classes: int = len(LABELS), channels: int = 3, input_type: int = TensorProto.UINT8) -> bytes:
+def network(
+    classes: int = len(LABELS),
+    channels: int = 3,
+    input_type: int = TensorProto.UINT8,
+    seed: int = 0,
+    scale: float = 1,
+) -> bytes:
     """ONNX: (batch, H, W, channels) to logits (batch, classes); normalise, 3x3 convolution, ReLU, mean, linear."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
 
     def constant(name: str, value: NDArray[Any]) -> onnx.TensorProto:
         return numpy_helper.from_array(value.astype(np.float32), name)
@@ -66,7 +72,7 @@ def network(classes: int = len(LABELS), channels: int = 3, input_type: int = Ten
             constant("shift", -mean / std),
             constant("kernel", random.normal(size=(16, channels, 3, 3))),
             constant("weight", random.normal(size=(16, classes))),
-            constant("bias", random.normal(size=classes)),
+            constant("bias", scale * random.normal(size=classes)),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)

@@ -1,0 +1,90 @@
+"""From the settings to the command line and the environment: each is declared once, in ``Settings``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
+from typing import Any
+
+from rgp.errors import UsageError
+from rgp.serve.settings import Settings
+
+PREFIX = "RGP_SERVE_"
+MAX_SHARE = 0.5
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+def add(parser: argparse.ArgumentParser, environment: Mapping[str, str] = os.environ) -> None:
+    """An option for each setting; what it defaults to comes from the environment first.
+
+    Raises UsageError if the environment names a value that is none.
+    """
+    for field in fields(Settings):
+        variable = PREFIX + field.name.upper()
+        default = field.default if variable not in environment else _from(variable, environment[variable], field)
+        text = f"{field.metadata['help']} (default: {_spelt(field.default)}; or {variable})".replace("%", "%%")
+        flag = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action="store_true", default=default, help=text)
+        else:
+            metavar = field.metadata.get("metavar", "N")
+            parser.add_argument(flag, type=_type(field), default=default, metavar=metavar, help=text)
+
+
+def settings(arguments: argparse.Namespace) -> Settings:
+    """What was given, or the defaults."""
+    return Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
+
+
+def _from(variable: str, text: str, field: Field[Any]) -> Any:
+    try:
+        return _type(field)(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{variable}: {error}") from error
+
+
+def _type(field: Field[Any]) -> Callable[[str], Any]:
+    if isinstance(field.default, bool):
+        return _switch
+    if isinstance(field.default, int):
+        return _whole(field.metadata["low"], field.metadata.get("high", 1 << 31))
+    if isinstance(field.default, float):
+        return _share
+    return str
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= MAX_SHARE:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a share from 0 to {MAX_SHARE}")
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in (*TRUE, *FALSE):
+        raise argparse.ArgumentTypeError(f"{text!r}: give 1 or 0")
+    return text.lower() in TRUE
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) or "none"
