@@ -17,7 +17,7 @@ from rgp.bundle import Bundle, refuse_used
 from rgp.cli import Parser, guarded
 from rgp.engines.target import DEVICES, ENGINES, PRECISIONS, Target
 from rgp.environment import available_cores
-from rgp.errors import BundleError, UsageError
+from rgp.errors import BundleError, UsageError, unknown
 
 EPILOG = """examples:
   rgp-compile runs/digits/run/checkpoints/best.pth -o bundle
@@ -28,6 +28,7 @@ EPILOG = """examples:
   rgp-compile best.pth --precision int8 --images val   quantised, calibrated on real images
   rgp-compile best.pth --plan bundle/plan.json         the same choices on another machine, nothing measured again
   rgp-compile bundle --explain layer1.0.conv2          why this layer runs as it does
+  rgp-compile bundle --export triton models            a model repository for NVIDIA's Triton
 
 The bundle holds the compiled and the dense network, the plan, the measurements (report.json, report.html) and all
 that rgp-serve needs. A network that is not equal to the original leaves no bundle. Single layers that were measured
@@ -41,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
-    if arguments.explain is not None and arguments.network.is_dir():
-        _explain(Bundle.open(arguments.network), arguments.explain)
+    if arguments.export is not None and arguments.export[0] != "triton":
+        raise UsageError(unknown("form for --export", arguments.export[0], ["triton"]))
+    if (arguments.explain is not None or arguments.export is not None) and arguments.network.is_dir():
+        _look_and_export(Bundle.open(arguments.network), arguments)
         return
     if not arguments.network.name:
         raise UsageError(f"'{arguments.network}' is a folder: name a checkpoint or an .onnx file")
@@ -50,6 +53,10 @@ def _main(argv: Sequence[str] | None) -> None:
     target = Target(arguments.engine, device, arguments.precision)
     out = arguments.output or arguments.network.with_name(f"{arguments.network.stem}-bundle")
     refuse_used(out)
+    if arguments.export is not None:
+        from rgp.compile import triton
+
+        triton.refuse(Path(arguments.export[1]), target)  # before a compilation of minutes, not after it
 
     # ONNX, and torch for a checkpoint, take seconds to import: --help and usage errors need none of them
     from rgp.compile.pipeline import Settings, compile_source
@@ -65,6 +72,7 @@ def _main(argv: Sequence[str] | None) -> None:
         without=arguments.without,
         plan=arguments.plan,
         images=arguments.images,
+        samples=arguments.samples,
         min_agreement=arguments.min_agreement,
         pairs=arguments.pairs,
         cache=default_folder(),
@@ -75,8 +83,19 @@ def _main(argv: Sequence[str] | None) -> None:
             source, baseline = _sources(arguments)
         bundle = compile_source(source, out, settings, baseline=baseline, stages=stages)
     _summarise(bundle)
+    _look_and_export(bundle, arguments)
+
+
+def _look_and_export(bundle: Bundle, arguments: argparse.Namespace) -> None:
+    """What is done with a finished bundle, new or not."""
     if arguments.explain is not None:
         _explain(bundle, arguments.explain)
+    if arguments.export is not None:
+        from rgp.compile import triton
+
+        folder = Path(arguments.export[1])
+        triton.export(bundle, folder, threads=arguments.threads, batches=arguments.batch)
+        print(f"Triton's models compiled and dense: {folder}; mount it as {triton.MOUNT}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("network", type=Path, help="a checkpoint of rgp-train or of RGP's published code, or any .onnx file")
     add("-o", "--output", type=Path, help="the bundle's folder (default: beside the network)")
+    add(
+        "--export",
+        nargs=2,
+        metavar=("triton", "DIR"),
+        help="also write a model repository for Triton, its models on --threads, in batches up to the largest of "
+        "--batch; NETWORK may be a bundle then",
+    )
     engine = parser.add_argument_group("what it is compiled for").add_argument
     engine("--engine", default="ort", help=f"{', '.join(ENGINES)}: ONNX Runtime (default), TensorRT, TensorRT-RTX")
     engine("--device", help=f"{' or '.join(DEVICES)} (default: cpu for ort, cuda for TensorRT)")
@@ -102,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     plan("--threshold", type=float, default=0.0, help="weights up to this magnitude count as zero (default: 0)")
     proof = parser.add_argument_group("how it is proved and measured").add_argument
     proof("--images", type=Path, help="a folder of real images to verify with, and to calibrate int8 on")
+    proof(
+        "--samples",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="put N of --images into the bundle, for rgp-serve's page",
+    )
     proof("--min-agreement", type=_share, help="least share of equal top-1 classes below fp32 (default: see the docs)")
     proof("--batch", type=batch_list, default=(1, 8), help="batch sizes to measure (default: 1,8)")
     proof("--pairs", type=positive, default=200, help="pairs to measure a batch size (default: 200)")

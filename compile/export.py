@@ -58,7 +58,7 @@ class TorchReference:
 
 def export(model: nn.Module, preprocess: Preprocess) -> ir.Model:
     """Export ``model`` in evaluation mode; raises CompileError if torch cannot."""
-    network = ImageNetwork(_folded(model), preprocess).eval()
+    network = ImageNetwork(folded(model), preprocess).eval()
     example = torch.zeros(2, preprocess.size, preprocess.size, preprocess.channels, dtype=torch.uint8)
     try:
         with _quiet(), torch.no_grad():
@@ -85,7 +85,7 @@ def export(model: nn.Module, preprocess: Preprocess) -> ir.Model:
     return exported
 
 
-def _folded(model: nn.Module) -> nn.Module:
+def folded(model: nn.Module) -> nn.Module:
     """A copy whose masked convolutions are plain ones, their masks multiplied into the weights."""
     copy = deepcopy(model)
     for name, module in list(copy.named_modules(remove_duplicate=False)):

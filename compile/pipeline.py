@@ -14,10 +14,11 @@ from rgp.bundle import Bundle, refuse_used
 from rgp.compile.ahead import build_ahead, missing_kernel
 from rgp.compile.bisect import Trace
 from rgp.compile.choice import Choice
+from rgp.compile.circle import circle_svg
 from rgp.compile.convert import convert, refuse_unsupported
 from rgp.compile.convs import Conv, find
 from rgp.compile.fuse import fuse
-from rgp.compile.images import read_images
+from rgp.compile.images import read_images, samples
 from rgp.compile.lowerings import LOWERINGS
 from rgp.compile.macs import network_macs
 from rgp.compile.onnx_bytes import serialize
@@ -42,6 +43,8 @@ from rgp.errors import CompileError, UsageError, unknown
 from rgp.measure import Comparison, compare
 
 MAX_BATCH = 1024
+HARDLY = 0.95
+"""More of the multiply-accumulates than this: a few zeros by chance, as trained weights have them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Settings:
 
     Weights up to ``threshold`` count as zero. ``without``: lowerings that are not to be used. ``plan``: a plan.json
     whose choices are made again, without tuning. ``images``: a folder of real images, to verify with beside random
-    ones, and to calibrate int8. ``cache``: where single measurements are kept.
+    ones, and to calibrate int8; ``samples`` of them go into the bundle, for the service's page to show. ``cache``:
+    where single measurements are kept.
     """
 
     threads: int
@@ -61,6 +65,7 @@ class Settings:
     without: Collection[str] = ()
     plan: Path | None = None
     images: Path | None = None
+    samples: int = 0
     min_agreement: float | None = None
     pairs: int = 200
     seconds: float = 8.0
@@ -74,6 +79,8 @@ class Settings:
                 raise UsageError(
                     unknown("lowering for --without", name, [each for each in LOWERINGS if each != "dense"])
                 )
+        if self.samples and self.images is None:
+            raise UsageError(f"--samples {self.samples} are taken from --images: give a folder")
         if not self.batches or not all(1 <= batch <= MAX_BATCH for batch in self.batches):
             raise UsageError(f"batches are {list(self.batches)}: give sizes from 1 to {MAX_BATCH}")
 
@@ -99,6 +106,7 @@ def compile_source(
         raise UsageError("--precision int8 is calibrated on real images: give a folder of them with --images")
     absent = target.absent()
     images = read_images(settings.images, source.preprocess) if settings.images is not None else []
+    shown = samples(settings.images, settings.samples) if settings.images is not None else {}
 
     with stages("planning"):
         working, plan, traces = _planned(source, settings, stages.progress)
@@ -117,8 +125,8 @@ def compile_source(
         same = plan.lowers_nothing and dense is source
         compiled_onnx = dense_onnx if same else numbers(compiled_fp32)
 
-    samples = sample_batches(source.shape, source.dtype, judged, batch=source.batch)
-    proof = Proof(samples, target, settings.threads, settings.min_agreement)
+    inputs = sample_batches(source.shape, source.dtype, judged, batch=source.batch)
+    proof = Proof(inputs, target, settings.threads, settings.min_agreement)
     with stages("verifying"):
         equivalence = proof(dense, dense_fp32, dense_onnx)
         if not same:
@@ -149,18 +157,21 @@ def compile_source(
         where["kernels"] = native.describe()
     about = {"environment": where, "target": target.to_dict(), "tune": settings.tune}
     files = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx, "plan.json": plan_json(plan, about)}
+    if (drawing := circle_svg([layer.conv for layer in plan.layers])) is not None:
+        files["graph.svg"] = drawing
+    cost = network_macs(source.model)
     findings = Findings(
         name=source.name,
         source=source.kind,
         environment=where,
         target=target,
         tune=settings.tune,
-        cost=network_macs(source.model),
+        cost=cost,
         equivalence=equivalence,
         latency=latency,
         built=built,
         plan=plan,
-        verdict=_verdict(plan, latency[0])
+        verdict=_verdict(plan, latency[0], cost.macs / max(1, cost.dense_macs))
         if latency
         else f"Built for {where['engine']} {where['version']}, not measured: {absent}",
         sizes={name: len(data) for name, data in files.items()},
@@ -175,7 +186,7 @@ def compile_source(
         labels=source.labels,
         preprocess=source.preprocess,
         target=target,
-        files=files | {"report.json": findings.json(), "report.html": findings.html()},
+        files=files | shown | {"report.json": findings.json(), "report.html": findings.html()},
     )
 
 
@@ -242,12 +253,16 @@ def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings,
     return comparisons
 
 
-def _verdict(plan: Plan, latency: Comparison) -> str:
-    """One line that tells the truth."""
+def _verdict(plan: Plan, latency: Comparison, kept: float) -> str:
+    """One line that tells the truth; ``kept``: the share of the dense multiply-accumulates that count."""
     if plan.lowers_nothing:
         masked = any(layer.conv.structure.density < 1 for layer in plan.layers)
         measured = any(timing.ms is not None for layer in plan.layers for timing in layer.timings)
         nothing = "nothing measured faster" if measured else "no form of its layers promises to be faster"
+        if masked and kept > HARDLY:
+            return (
+                f"Runs dense: hardly any structure to use ({kept:.1%} of its multiply-accumulates count), and {nothing}"
+            )
         return "Runs dense: " + (nothing if masked else "its weights have no structure to use")
     low, high = latency.speedup_ci95
     where = f"at batch {latency.batch} [{low:.2f} to {high:.2f}]"

@@ -118,9 +118,16 @@ def given_plan(convs: Sequence[Conv], spaces: Spaces, choices: Mapping[str, Choi
 
 
 def all_dense(plan: Plan, why: str) -> Plan:
-    """The plan that leaves every convolution as it is, because ``why``; the timings are kept."""
+    """The plan that leaves every convolution as it is, because ``why`` where it was not so before; timings are kept."""
     layers = tuple(
-        replace(layer, choice=Choice.dense(layer.conv), why=why, chosen=None, shuffles=0) for layer in plan.layers
+        replace(
+            layer,
+            choice=Choice.dense(layer.conv),
+            why=layer.why if layer.choice.lowering == "dense" else why,
+            chosen=None,
+            shuffles=0,
+        )
+        for layer in plan.layers
     )
     wirings = {layer.conv.name: _straight(layer.conv) for layer in layers}
     return Plan(layers, Layout({}, wirings))

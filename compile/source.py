@@ -76,7 +76,7 @@ def from_checkpoint(path: Path, labels: tuple[str, ...] = (), dump: Path | None 
     working = prepare(export(model, checkpoint.preprocess), dump)
     source = Source(
         "checkpoint",
-        f"{checkpoint.architecture} {checkpoint.graph}",
+        checkpoint.architecture if checkpoint.graph == "dense" else f"{checkpoint.architecture} {checkpoint.graph}",
         checkpoint.architecture,
         names,
         checkpoint.preprocess,
