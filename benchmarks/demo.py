@@ -60,8 +60,8 @@ def demo(runs: Path, settings: list[str]) -> None:
 
     bundle = runs / "bundle"
     checkpoint = runs / "digits" / "graph" / "checkpoints" / "last.pth"
-    step("compile", ["rgp-compile", str(checkpoint), "-o", str(bundle), "--images", str(images)])
-    with served(bundle) as address:
+    step("compile", ["rgp-compile", str(checkpoint), "-o", str(bundle), "--images", str(images), "--samples", "4"])
+    with served(bundle, runs / "service.log") as address:
         url = f"http://{address}"
         print(f"\n== classify {len(labelled)} held-out images over HTTP: POST {url}/classify; the first answer:")
         answers = [(classify(url, path), label) for path, label in labelled]
@@ -86,16 +86,21 @@ def installed(command: str) -> str:
 
 
 @contextmanager
-def served(bundle: Path) -> Iterator[str]:
-    """A service on a free port, stopped at the end; gives its host and port."""
+def served(bundle: Path, log: Path) -> Iterator[str]:
+    """A service on a free port, stopped at the end; gives its host and port. Its log goes to a file."""
     command = ["rgp-serve", str(bundle), "--port", "0"]
     print(f"\n== serve\n$ {shlex.join(command)}", flush=True)
-    with subprocess.Popen([installed(command[0]), *command[1:]], stdout=subprocess.PIPE, text=True) as server:
+    arguments = [installed(command[0]), *command[1:]]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=errors, text=True) as server,
+    ):
         try:
             assert server.stdout is not None
             line = server.stdout.readline().strip()  # printed once it listens; empty if it ended instead
             if " on http://" not in line:
-                raise StepFailedError(f"step 'serve' failed with exit code {server.wait(timeout=30)}")
+                code = server.wait(timeout=30)
+                raise StepFailedError(f"step 'serve' failed with exit code {code}: {log.read_text().strip()}")
             print(line)
             yield line.partition(" on http://")[2].split()[0]
         finally:

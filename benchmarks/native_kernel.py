@@ -17,19 +17,14 @@ from ctypes import CDLL, c_double, c_int64
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from rgp.checkpoint import Checkpoint
+from benchmarks.untrained import checkpoint
 from rgp.compile.pipeline import Settings, compile_source
 from rgp.compile.source import from_checkpoint
 from rgp.engines import native
 from rgp.environment import available_cores
-from rgp.families import parse
-from rgp.models.registry import build
-from rgp.preprocess import Preprocess
-from rgp.prune import prune
 
 RESULTS = Path("benchmarks/results/native_kernel.json")
 CASES = (
@@ -90,14 +85,9 @@ def main() -> int:
 
 def measure(architecture: str, size: int, graph: str, threads: int, seconds: float, tune: str) -> dict[str, Any]:
     """Compile one network with random weights (seed 0); its report, how layers run, and the CPU's peak then."""
-    torch.manual_seed(0)
-    options = {"num_classes": 10, "in_channels": 3}
-    model = build(architecture, **options)
-    prune(model, parse(graph, connected=False))
-    preprocess = Preprocess(3, size, size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.pth"
-        Checkpoint(architecture, options, tuple("0123456789"), preprocess, graph, model.state_dict()).save(path)
+        checkpoint(architecture, size, graph).save(path)
         print(f"{architecture}, {graph}, {threads} threads", file=sys.stderr)
         settings = Settings(threads=threads, batches=(1, 8), tune=tune, seconds=seconds)
         report = compile_source(from_checkpoint(path), Path(folder) / "bundle", settings).report

@@ -12,18 +12,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from rgp.checkpoint import Checkpoint
+from benchmarks.untrained import checkpoint
 from rgp.compile.pipeline import Settings, compile_source
 from rgp.compile.source import from_checkpoint
 from rgp.environment import available_cores
-from rgp.families import parse
-from rgp.models.registry import build
-from rgp.preprocess import Preprocess
-from rgp.prune import Turns, prune
+from rgp.prune import Turns
 
 RESULTS = Path("benchmarks/results/stock_lowerings.json")
 KEPT = ("name", "lowering", "terms", "parts", "macs_share", "shuffles", "dense_ms", "chosen_ms")
@@ -72,14 +68,9 @@ def main() -> int:
 
 def measure(architecture: str, size: int, graph: str, turns: Turns) -> dict[str, Any]:
     """Compile one network with random weights (seed 0) and return its report."""
-    torch.manual_seed(0)
-    options = {"num_classes": 10, "in_channels": 3}
-    model = build(architecture, **options)
-    prune(model, parse(graph, connected=False), turns=turns)
-    preprocess = Preprocess(3, size, size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.pth"
-        Checkpoint(architecture, options, tuple("0123456789"), preprocess, graph, model.state_dict()).save(path)
+        checkpoint(architecture, size, graph, turns).save(path)
         print(f"{architecture}, {graph}, turns by {turns}", file=sys.stderr)
         settings = Settings(threads=available_cores(), tune="full", seconds=20, without=["native"])
         report = compile_source(from_checkpoint(path), Path(folder) / "bundle", settings).report

@@ -1,0 +1,1 @@
+"""What the service must reach: beside its peers, overloaded, restarted, over 100,000 requests, bit for bit."""

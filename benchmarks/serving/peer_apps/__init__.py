@@ -1,0 +1,1 @@
+"""The peers' services, written as their documentation recommends. They run in environments of their own."""
