@@ -67,4 +67,15 @@ def _shards(argv: Sequence[str]) -> None:
     run(argv)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"compare": _compare, "networks": _networks, "shards": _shards}
+def _glyphs(argv: Sequence[str]) -> None:
+    from rgp.train.glyphs_make import run
+
+    run(argv)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "compare": _compare,
+    "glyphs": _glyphs,
+    "networks": _networks,
+    "shards": _shards,
+}

@@ -152,7 +152,8 @@ def load(argv: Sequence[str] | None = None) -> TrainConfig:
 _DESCRIPTION = """Train a network, dense or masked by a regular graph. Settings come from the command line, then
 the file of --config, then the defaults; options of the published code are understood. Results go to
 runs/EXPERIMENT/NAME/, and a row to runs/results.csv. Several processes: torchrun --nproc-per-node 8 -m rgp.train ...
-Other commands: rgp-train compare RUN ..., rgp-train networks, rgp-train shards (each with --help). docs/training.md
+Other commands: rgp-train compare RUN ..., rgp-train networks, rgp-train shards,
+rgp-train glyphs (each with --help). docs/training.md
 explains the settings and says where they come from."""
 
 _TYPES: dict[str, Any] = get_type_hints(TrainConfig)

@@ -12,6 +12,7 @@ from rgp.train.config import TrainConfig
 from rgp.train.dataset import ImageData
 from rgp.train.digits import digits_at
 from rgp.train.folders import image_folder
+from rgp.train.glyphs import glyphs
 from rgp.train.imagenet import imagenet
 from rgp.train.shard_list import webdataset
 from rgp.train.svhn import svhn
@@ -28,6 +29,8 @@ DATASETS: dict[str, Callable[[str, TrainConfig], ImageData]] = {
     "svhn": lambda path, config: svhn(_local(path), config.download),
     "tinyimagenet": lambda path, config: tiny_imagenet(_local(path)),
     "digits": lambda size, config: digits_at(size),
+    "glyphs": lambda path, config: glyphs(_local(path)),
+    "glyphs-test": lambda path, config: glyphs(_local(path), "test"),
     "synthetic": lambda amount, config: synthetic(amount, config.image_size),
 }
 EXAMPLES = {"synthetic": "synthetic:10x512", "digits": "digits:64", "webdataset": "webdataset:data/shards"}

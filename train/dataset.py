@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from PIL.Image import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image, fromarray
 
 from rgp.preprocess import Preprocess
 
@@ -19,6 +21,19 @@ class Images(Protocol):
 
     def __getitem__(self, index: int, /) -> tuple[Image, int]:
         """The image and its class."""
+
+
+class GreyImages(Sequence[tuple[Image, int]]):
+    """Images in memory: ``pixels`` (n, height, width) uint8, ``classes`` (n,) whole numbers."""
+
+    def __init__(self, pixels: NDArray[np.uint8], classes: NDArray[np.integer[Any]]) -> None:
+        self.pixels, self.classes = pixels, classes
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Image, int]:  # type: ignore[override]  # no slices
+        return fromarray(self.pixels[index]), int(self.classes[index])
 
 
 @dataclass(frozen=True)

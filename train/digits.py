@@ -5,36 +5,20 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.transforms import v2
 
 from rgp.errors import UsageError
 from rgp.preprocess import Preprocess
-from rgp.train.dataset import ImageData
+from rgp.train.dataset import GreyImages, ImageData
 
 LABELS = tuple("0123456789")
 SIZE = 16
 """The 8x8 scans are doubled unless asked otherwise: three stages of a small network then end at 4x4."""
 
 HELD_OUT_EVERY = 5
-
-
-class Scans(Sequence[tuple[Image.Image, int]]):
-    """The scans of one part, as 8x8 grey images."""
-
-    def __init__(self, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> None:
-        self.pixels, self.classes = pixels, classes
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:  # type: ignore[override]  # no slices
-        return Image.fromarray(self.pixels[index]), int(self.classes[index])
 
 
 def digits_at(size: str) -> ImageData:
@@ -53,8 +37,8 @@ def digits(size: int = SIZE) -> ImageData:
     for digit in range(len(LABELS)):
         held_out[np.flatnonzero(classes == digit)[::HELD_OUT_EVERY]] = True
     return ImageData(
-        train=Scans(pixels[~held_out], classes[~held_out]),
-        val=Scans(pixels[held_out], classes[held_out]),
+        train=GreyImages(pixels[~held_out], classes[~held_out]),
+        val=GreyImages(pixels[held_out], classes[held_out]),
         labels=LABELS,
         preprocess=Preprocess(channels=1, size=size, resize=size, mean=(0.31,), std=(0.32,)),
         augment=v2.Compose(  # no flips: they would make other digits

@@ -13,14 +13,13 @@ from torchvision.transforms import v2
 from rgp.preprocess import Preprocess
 from rgp.train.config import TrainConfig
 from rgp.train.data import DATASETS
-from rgp.train.dataset import ImageData
-from rgp.train.digits import Scans
+from rgp.train.dataset import GreyImages, ImageData
 from rgp.train.loop import RunResult, train
 
 SIDE = 8
 
 
-def bars(count: int, seed: int) -> Scans:
+def bars(count: int, seed: int) -> GreyImages:
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 60, size=(count, SIDE, SIDE), dtype=np.uint8)
     classes = np.arange(count) % 3
@@ -28,7 +27,7 @@ def bars(count: int, seed: int) -> Scans:
         row, column = np.indices((SIDE, SIDE))
         along = (row, column, (row + column) // 2)[direction]
         image[along == place] += 190
-    return Scans(pixels, classes.astype(np.int64))
+    return GreyImages(pixels, classes.astype(np.int64))
 
 
 def bars_data() -> ImageData:

@@ -23,8 +23,7 @@ from rgp.preprocess import Preprocess
 from rgp.train.batches import EvaluationBatches, Part, TrainingBatches
 from rgp.train.config import TrainConfig
 from rgp.train.data import load_data
-from rgp.train.dataset import ImageData
-from rgp.train.digits import Scans
+from rgp.train.dataset import GreyImages, ImageData
 
 Epochs = list[list[tuple[Tensor, Tensor]]]
 
@@ -36,7 +35,7 @@ def data(configured: Callable[..., TrainConfig]) -> ImageData:
 
 def numbered(size: int) -> ImageData:
     """Images of one pixel, each with its number in it, not augmented; the number is the class too."""
-    scans = Scans(np.arange(size, dtype=np.uint8).reshape(-1, 1, 1), np.arange(size))
+    scans = GreyImages(np.arange(size, dtype=np.uint8).reshape(-1, 1, 1), np.arange(size))
     return ImageData(scans, scans, ("a", "b"), Preprocess(1, 1, 1, mean=(0.0,), std=(1.0,)), Image.Image.copy)
 
 

@@ -11,7 +11,7 @@ from rgp.normalise import Normalise
 from rgp.preprocess import Preprocess
 from rgp.train.batches import EvaluationBatches
 from rgp.train.config import TrainConfig
-from rgp.train.digits import Scans
+from rgp.train.dataset import GreyImages
 from rgp.train.distributed import Processes
 from rgp.train.evaluation import Metrics, evaluate, shown
 
@@ -31,7 +31,7 @@ class Ranked(nn.Module):
 
 
 def measured(named: list[int], right: list[int], classes: int, batch_size: int = 2) -> Metrics:
-    scans = Scans(np.array(named, np.uint8).reshape(-1, 1, 1), np.array(right))
+    scans = GreyImages(np.array(named, np.uint8).reshape(-1, 1, 1), np.array(right))
     batches = EvaluationBatches(scans, PREPROCESS, batch_size, workers=0, pin=False)
     alone = Processes(TrainConfig(device="cpu"))
     return evaluate(Ranked(classes), batches, Normalise(PREPROCESS), torch.autocast("cpu", enabled=False), alone)
