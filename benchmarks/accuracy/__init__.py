@@ -1,0 +1,1 @@
+"""What a graph does to accuracy, on glyphs: see ``benchmarks.accuracy.__main__``."""

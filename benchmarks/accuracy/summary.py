@@ -1,0 +1,91 @@
+"""The study's table, and its picture: accuracy over the average path length, and over the MACs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from rgp.graph_plot import GREY, SERIES
+from rgp.svg import STYLE
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A case over its seeds; percentages are (mean, deviation), the deviation 0 for one seed."""
+
+    density: str
+    case: str
+    n: int
+    macs: float
+    aspl: float | None
+    val: tuple[float, float]
+    test: tuple[float, float]
+    seconds: float
+
+
+def summaries(rows: Sequence[Mapping[str, str]]) -> list[Summary]:
+    """In the order in which the cases first ended, the densest first."""
+    cases: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        cases.setdefault((row["density"], row["case"]), []).append(row)
+    found = []
+    for (density, case), of in cases.items():
+        lengths = [float(row["aspl"]) for row in of if row["aspl"]]
+        found.append(
+            Summary(
+                density,
+                case,
+                len(of),
+                statistics.mean(float(row["macs"]) for row in of) / 1e6,
+                statistics.mean(lengths) if lengths else None,
+                _spread([float(row["val_top1"]) for row in of]),
+                _spread([float(row["test_top1"]) for row in of]),
+                statistics.mean(float(row["seconds"]) for row in of),
+            )
+        )
+    return sorted(found, key=lambda each: -float(each.density.rstrip("%")))
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """One row a case."""
+    grid = Table("MACs", "case", "n", "MMAC", "ASPL", "val, %", "test, %", "s a run")
+    for each in summaries(rows):
+        aspl = "" if each.aspl is None else f"{each.aspl:.3f}"
+        val, test = (
+            f"{mean:.2f}" + (f" ± {deviation:.2f}" if each.n > 1 else "") for mean, deviation in (each.val, each.test)
+        )
+        grid.add_row(each.density, each.case, str(each.n), f"{each.macs:.1f}", aspl, val, test, f"{each.seconds:.0f}")
+    return grid
+
+
+@mpl.rc_context({**STYLE, "text.parse_math": False})
+def figure(rows: Sequence[Mapping[str, str]]) -> Figure:
+    """Test accuracy, mean and deviation, over the ASPL (one graph for all layers) and over the MACs."""
+    drawn = Figure(figsize=(11, 4.5), layout="constrained")
+    paths, macs = drawn.subplots(1, 2, sharey=True)
+    said = summaries(rows)
+    for density, colour in zip(dict.fromkeys(each.density for each in said), (GREY, *SERIES[1:]), strict=False):
+        for axis, of in ((paths, "aspl"), (macs, "macs")):
+            shown = [each for each in said if each.density == density and getattr(each, of) is not None]
+            if shown:
+                places = [getattr(each, of) for each in shown]
+                means, deviations = zip(*(each.test for each in shown), strict=True)
+                axis.errorbar(
+                    places, means, deviations, fmt="o", color=colour, capsize=2, label=f"{density} of the MACs"
+                )
+            for each in shown if axis is paths else ():
+                axis.annotate(each.case, (each.aspl or 0, each.test[0]), (4, 4), textcoords="offset points", fontsize=7)
+    paths.set_xlabel("average shortest path length of the graph")
+    paths.set_ylabel("top-1 on the test families, %")
+    macs.set_xlabel("million MACs for an image")
+    macs.legend(fontsize=8)
+    return drawn
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
