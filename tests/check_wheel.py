@@ -14,8 +14,8 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SUFFIXES = (".py", ".typed", ".html", ".json", ".so")
-COMMANDS = {"rgp-graph", "rgp-train", "rgp-compile", "rgp-serve", "rgp-bench"}
+SUFFIXES = (".py", ".typed", ".html", ".css", ".js", ".svg", ".json", ".so")
+COMMANDS = {"rgp-graph", "rgp-train", "rgp-compile", "rgp-serve", "rgp-bench", "rgp-classify"}
 
 
 def main(folder: str) -> int:

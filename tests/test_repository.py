@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
+from benchmarks.results_page import PAGE, page
 from tests import check_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKS = ("compile", "models", "serve", "train")
 CORE = "core"
-SOURCES = sorted(
-    {path.resolve() for folder in ("rgp", *LINKS, "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
-)
+FOLDERS = ("rgp", *LINKS, "tests", "benchmarks", "docs")
+SOURCES = sorted({path.resolve() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")})
 
 
 @cache
@@ -212,3 +212,7 @@ def test_the_check_of_the_wheel_runs_as_make_calls_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.check_wheel", str(tmp_path)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert (ran.returncode, ran.stdout) == (1, f"{tmp_path}: no wheel: build one with make wheel\n")
+
+
+def test_the_results_page_is_what_the_results_say() -> None:
+    assert PAGE.read_text() == page(), "run python -m benchmarks.results_page"

@@ -1,0 +1,129 @@
+"""The routes and their fields, from the OpenAPI document that the service itself gives at ``/openapi.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from docs.reference.markdown import code, prose, table
+from rgp.serve import v2, web
+from rgp.serve.app import create_app
+from rgp.serve.service import Service
+from rgp.serve.settings import Settings
+
+
+@cache
+def app() -> FastAPI:
+    """The app around ``_service``: it is described, never started."""
+    return create_app(_service())
+
+
+def _service() -> Service:
+    """Of a network of a thousand classes that is not there."""
+    bundle = SimpleNamespace(labels=tuple(map(str, range(1000))))
+    models = SimpleNamespace(active=SimpleNamespace(bundle=bundle))
+    return cast("Service", SimpleNamespace(models=models, settings=Settings()))
+
+
+def page() -> str:
+    """Every route with its parameters, bodies and statuses; then every shape with its fields."""
+    document = app().openapi()
+    parts = [
+        "# HTTP",
+        "A running service describes itself at `/openapi.json`, from which this page is made; here for a network of a "
+        "thousand classes. [Serving](../serving.md) explains it.",
+        "## Routes",
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts += [f"### {method.upper()} {path}", *_operation(operation)]
+    parts += [
+        "### Not in the document",
+        "The page for people with what it shows, and the Open Inference Protocol, which is described elsewhere:",
+        table(["route"], [[code(route)] for route in undocumented()]),
+        "## Shapes",
+    ]
+    for name, schema in document["components"]["schemas"].items():
+        parts += [f"### {name}", _described(schema), _fields(schema)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def undocumented() -> Iterator[str]:
+    """Routes that ``/openapi.json`` leaves out, as METHOD /path."""
+    for part in (v2, web):
+        for route in part.routes(_service()).routes:
+            if isinstance(route, APIRoute):
+                yield from (f"{method} {route.path}" for method in sorted(route.methods or ()))
+
+
+def _operation(operation: dict[str, Any]) -> Iterator[str]:
+    yield prose(operation.get("summary", "")) + "."
+    parameters = [
+        [
+            code(each["name"]),
+            each["in"],
+            _type(each["schema"]),
+            _range(each["schema"]),
+            prose(each.get("description", "")),
+        ]
+        for each in operation.get("parameters", ())
+    ]
+    if parameters:
+        yield table(["parameter", "in", "type", "range", "what it is"], parameters)
+    if body := operation.get("requestBody"):
+        yield prose(body.get("description", ""))
+        yield table(
+            ["content type", "body"], [[code(kind), _body(of["schema"])] for kind, of in body["content"].items()]
+        )
+    rows = [
+        [status, _described(answer), " ".join(_type(of["schema"]) for of in _contents(answer))]
+        for status, answer in operation["responses"].items()
+    ]
+    yield table(["status", "when", "shape"], rows)
+
+
+def _described(part: dict[str, Any]) -> str:
+    return prose(part.get("description", ""))
+
+
+def _contents(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [of for of in answer.get("content", {}).values() if of.get("schema")]
+
+
+def _body(schema: dict[str, Any]) -> str:
+    if "properties" not in schema:
+        return _type(schema)
+    return ", ".join(f"{code(name)}: {_type(of)}" for name, of in schema["properties"].items())
+
+
+def _fields(schema: dict[str, Any]) -> str:
+    rows = [[code(name), _type(of), _range(of), _described(of)] for name, of in schema.get("properties", {}).items()]
+    return table(["field", "type", "range", "what it is"], rows)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A JSON schema in a few words, with links to the shapes it names."""
+    if reference := schema.get("$ref"):
+        name = reference.rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if choices := schema.get("anyOf"):
+        return " or ".join(_type(choice) for choice in choices)
+    if values := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+        return " or ".join(code(str(value)) for value in values)
+    if schema.get("type") == "array":
+        inside = schema["prefixItems"] if "prefixItems" in schema else [schema.get("items", {})]
+        return "list of " + ", ".join(_type(each) for each in inside)
+    if isinstance(values := schema.get("additionalProperties"), dict):
+        return f"object of {_type(values)}"
+    kind: str = schema.get("type", "anything")
+    return {"binary": "file", "byte": "base64 text"}.get(schema.get("format", ""), kind)
+
+
+def _range(schema: dict[str, Any]) -> str:
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return ", ".join(f"{sign} {schema[key]:,}" for key, sign in bounds.items() if key in schema)

@@ -1,0 +1,139 @@
+"""The reference pages leave nothing out: every option, setting, field and route of the code stands in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from docs.reference import commands, formats, http, pages
+from docs.reference.markdown import code, paragraphs, prose, table
+from rgp.checkpoint import Checkpoint, load_plain
+from rgp.preprocess import Preprocess
+from rgp.serve.settings import Settings
+from rgp.train.config import TrainConfig
+from tests.docs.pages import ROOT
+from tests.serve import tiny
+
+SPOKEN = [
+    *((command,) for command in commands.scripts()),
+    *(("rgp-graph", name) for name in ("info", "search", "export")),
+    *(("rgp-train", name) for name in ("compare", "networks", "shards")),
+    ("rgp-bench", "serve"),
+]
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, str]:
+    return pages()
+
+
+@pytest.mark.parametrize("spoken", SPOKEN, ids=" ".join)
+def test_every_option_that_help_prints_stands_in_the_reference(
+    spoken: tuple[str, ...], written: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, _, function = commands.scripts()[spoken[0]].partition(":")
+    with pytest.raises(SystemExit):
+        getattr(import_module(module), function)([*spoken[1:], "--help"])
+    options = set(re.findall(r"^ +(?:-\w(?: \w+)?, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
+    assert len(options) >= 2
+    page = written[f"reference/{spoken[0]}.md"]
+    assert " ".join(spoken) in page
+    assert [option for option in options if f"`{option}`" not in page] == []
+
+
+def test_every_command_and_subcommand_is_described(written: dict[str, str]) -> None:
+    for command in commands.scripts():
+        page = written[f"reference/{command}.md"]
+        headings = re.findall(rf"^##? ({command}.*)$", page, re.MULTILINE)
+        assert headings == [parser.prog for parser in commands.parsers(command)]
+    assert {"# rgp-graph", "## rgp-graph search"} <= set(written["reference/rgp-graph.md"].splitlines())
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """The rows of all tables by their first cell."""
+    cells = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in page.splitlines() if line.startswith("| ")]
+    return {row[0].strip("`"): row for row in cells}
+
+
+def test_every_setting_of_training_has_its_default_and_its_text(written: dict[str, str]) -> None:
+    found = rows(written["reference/training-settings.md"])
+    for entry in fields(TrainConfig):
+        assert prose(entry.metadata["help"]) == found[entry.name][-1], entry.name
+    assert found["epochs"][1:3] == ["`int`", "`20`"]
+    assert found["momentum"][1:3] == ["`float`", "`0.9`"]
+    assert found["ema"][2] == "`0.0`"
+    assert found["first_dense"][1:3] == ["`bool`", "`true`"]
+    assert found["milestones"][1:3] == ["`list of int`", "`[]`"]
+
+
+def test_every_setting_of_the_service_has_its_variable(written: dict[str, str]) -> None:
+    found = rows(written["reference/service-settings.md"])
+    assert len(fields(Settings)) > 10
+    for entry in fields(Settings):
+        row = found["--" + entry.name.replace("_", "-")]
+        assert row[1] == f"`RGP_SERVE_{entry.name.upper()}`"
+        assert row[-1] == prose(entry.metadata["help"])
+
+
+def test_every_field_of_a_saved_checkpoint_stands_in_the_reference(tmp_path: Path, written: dict[str, str]) -> None:
+    preprocess = Preprocess(1, 8, 8, (0.5,), (0.5,))
+    Checkpoint("small_resnet", {}, ("a",), preprocess, "dense", {"x": torch.zeros(1)}).save(tmp_path / "a.pth")
+    saved = load_plain(tmp_path / "a.pth")
+    for name in [*saved, *saved["preprocess"]]:
+        assert f"`{name}`" in written["reference/checkpoint.md"], name
+
+
+def test_every_field_of_a_written_manifest_stands_in_the_reference(tmp_path: Path, written: dict[str, str]) -> None:
+    manifest = json.loads((tiny.write_bundle(tmp_path / "bundle").path / "manifest.json").read_text())
+    manifest["files"] = {"NAME": manifest["files"]["dense.onnx"]}
+
+    def names(value: Any, prefix: str = "") -> Iterator[str]:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            yield f"{prefix}{name}"
+            yield from names(inner, f"{prefix}{name}.")
+
+    assert set(names(manifest)) == {name for name, _ in formats.manifest_fields()}
+    for name in names(manifest):
+        assert f"| `{name}` |" in written["reference/bundle.md"], name
+
+
+@pytest.mark.parametrize("page", ["checkpoint", "bundle"])
+def test_every_field_of_what_is_written_has_its_text(page: str, written: dict[str, str]) -> None:
+    found = rows(written[f"reference/{page}.md"])
+    assert len(found) > 10
+    assert [name for name, row in found.items() if not row[-1].strip()] == []
+
+
+def test_every_route_and_field_of_the_http_interface_stands_in_the_reference(written: dict[str, str]) -> None:
+    page, document = written["reference/http.md"], http.app().openapi()
+    assert len(document["paths"]) > 8
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert f"### {method.upper()} {path}\n" in page
+    for name, schema in document["components"]["schemas"].items():
+        (section,) = re.findall(rf"^### {name}\n(.*?)(?=^### |\Z)", page, re.DOTALL | re.MULTILINE)
+        assert list(rows(section))[2:] == list(schema["properties"]), name
+    assert "`GET /v2/models/{name}`" in page
+
+
+def test_every_reference_page_can_be_found_in_the_navigation(written: dict[str, str]) -> None:
+    navigation = json.dumps(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    assert [name for name in written if f'"{name}"' not in navigation] == []
+
+
+def test_markup_in_the_code_s_texts_is_not_taken_for_markup() -> None:
+    assert prose("lr_decay in [0, 1), see ``a_b`` or `c*`; x|y <z>") == (
+        r"lr\_decay in \[0, 1), see `a_b` or `c*`; x\|y \<z\>"
+    )
+    assert paragraphs("Reads::\n\n    a_b  c\n\nand more_") == "Reads:\n\n````text\na_b  c\n````\n\nand more\\_"
+    assert table(["a"], [["b\nc"]]) == "| a |\n| --- |\n| b c |"
+    assert code("") == ""
