@@ -21,7 +21,13 @@ FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden"]
 LINKED = ["-static-libstdc++", "-static-libgcc"]  # runs beside any other C++ runtime
 # gcc 12 warns of its own AVX-512 header
 AVX512 = ["-mavx512f", "-mprfchw", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
-INSTRUCTIONS = {"x86_64": {"avx512.cpp": AVX512, "avx2.cpp": ["-mavx2", "-mfma"]}}
+INSTRUCTIONS = {
+    "x86_64": {
+        "avx512.cpp": AVX512,
+        "avx512_vnni.cpp": [*AVX512, "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
+        "avx2.cpp": ["-mavx2", "-mfma"],
+    }
+}
 
 
 class BuildKernels(build_ext):

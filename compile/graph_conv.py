@@ -1,18 +1,23 @@
 """The operators of the native kernels as ONNX has them: nodes of the domain ``rgp``, each with a function beside it.
 
 GraphConv[Add][Relu|Relu6](X, W, B[, R]) with ``strides`` and ``pads`` as Conv has them: the convolution, what is added
-to it, the activation. The weight is dense, zeros included, and the kernel finds in it who reads whom: nothing in the
-file can disagree with it. The function's body is stock operators, so the file means the same to every runtime
-(https://onnx.ai/onnx/repo-docs/IR.html, model-local functions).
+to it, the activation. QLinearGraphConv has the inputs of QLinearConv, all constants but X. The weight is dense, zeros
+included, and the kernel finds in it who reads whom: nothing in the file can disagree with it. The function's body is
+stock operators, so the file means the same to every runtime (https://onnx.ai/onnx/repo-docs/IR.html, model-local
+functions).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
-from rgp.engines.native import DOMAIN
+from rgp.engines.native import DOMAIN, INT8
 
 ACTIVATIONS = ("", "Relu", "Relu6")
+ATTRIBUTES = ("strides", "pads")
+QLINEAR_INPUTS = ("X", "x_scale", "x_zero", "W", "w_scale", "w_zero", "y_scale", "y_zero", "B")
 _OPERATORS = {
     f"GraphConv{'Add' * adds}{activation}": (adds, activation) for adds in (False, True) for activation in ACTIVATIONS
 }
@@ -36,12 +41,17 @@ def declare(model: ir.Model) -> None:
         model.graph.opset_imports[DOMAIN] = 1
 
 
-def _function(name: str, opset: int) -> ir.Function:
-    adds, activation = _OPERATORS[name]
-    inputs = [ir.Value(name=each) for each in ("X", "W", "B", "R")[: 4 if adds else 3]]
-    names = ("strides", "pads")
-    same = [ir.RefAttr(each, each, ir.AttributeType.INTS) for each in names]
-    nodes = [ir.Node("", "Conv", inputs[:3], same, num_outputs=1)]
+def steps(node: ir.Node) -> list[ir.Node]:
+    """Stock operators that do what ``node``, one of ours for float32, does: the Conv, and what is fused to it."""
+    adds, activation = _OPERATORS[node.op_type]
+    same = [node.attributes[name] for name in ATTRIBUTES]
+    return _steps(list(node.inputs), same, adds=adds, activation=activation)
+
+
+def _steps(
+    inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr], *, adds: bool, activation: str
+) -> list[ir.Node]:
+    nodes = [ir.Node("", "Conv", inputs[:3], attributes, num_outputs=1)]
     if adds:
         nodes.append(ir.Node("", "Add", [nodes[-1].outputs[0], inputs[3]], num_outputs=1))
     if activation == "Relu":
@@ -50,9 +60,21 @@ def _function(name: str, opset: int) -> ir.Function:
         bounds = [ir.node("Constant", [], {"value_float": bound}) for bound in (0.0, 6.0)]
         clipped = ir.Node("", "Clip", [nodes[-1].outputs[0], *(each.outputs[0] for each in bounds)], num_outputs=1)
         nodes += [*bounds, clipped]
+    return nodes
+
+
+def _function(name: str, opset: int) -> ir.Function:
+    same = [ir.RefAttr(each, each, ir.AttributeType.INTS) for each in ATTRIBUTES]
+    if name == INT8:
+        inputs = [ir.Value(name=each) for each in QLINEAR_INPUTS]
+        nodes = [ir.Node("", "QLinearConv", inputs, same, num_outputs=1)]
+    else:
+        adds, activation = _OPERATORS[name]
+        inputs = [ir.Value(name=each) for each in ("X", "W", "B", "R")[: 4 if adds else 3]]
+        nodes = _steps(inputs, same, adds=adds, activation=activation)
     for index, node in enumerate(nodes):
         node.outputs[0].name = f"step{index}"
     nodes[-1].outputs[0].name = "Y"
-    attributes = [ir.Attr(each, ir.AttributeType.INTS, None) for each in names]
+    attributes = [ir.Attr(each, ir.AttributeType.INTS, None) for each in ATTRIBUTES]
     graph = ir.Graph(inputs, nodes[-1].outputs, nodes=nodes, opset_imports={"": opset}, name=name)
     return ir.Function(DOMAIN, name, graph=graph, attributes=attributes)

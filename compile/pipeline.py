@@ -154,7 +154,7 @@ def compile_source(
 
     where = {**environment(), **target.describe(settings.threads)}
     if native.used_by(compiled_onnx):
-        where["kernels"] = native.describe()
+        where["kernels"] = native.describe(compiled_onnx)
     about = {"environment": where, "target": target.to_dict(), "tune": settings.tune}
     files = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx, "plan.json": plan_json(plan, about)}
     if (drawing := circle_svg([layer.conv for layer in plan.layers])) is not None:
@@ -228,9 +228,12 @@ def _planned(source: Source, settings: Settings, progress: Progress) -> tuple[ir
 
 
 def _tuner(settings: Settings) -> Tuner:
-    """Single layers are measured in fp32, whatever the network's numbers will be."""
-    target = replace(settings.target, precision="fp32")
+    """Single layers are measured in fp32, whatever the network's numbers will be; but in int8 on ONNX Runtime's CPU."""
+    int8 = settings.target == Target(precision="int8")
+    target = settings.target if int8 else replace(settings.target, precision="fp32")
     identity: dict[str, Any] = {**target.describe(settings.threads), "cpu": cpu_name(), "kernels": native.identity()}
+    if int8:
+        identity["precision"] = "int8"
     start = partial(target.start, threads=settings.threads, batches=(1,), kept=False)
     budget = BUDGETS[settings.tune] if target.absent() is None else None
 
@@ -239,7 +242,7 @@ def _tuner(settings: Settings) -> Tuner:
             return f"excluded by --without {choice.lowering}"
         return missing_kernel(settings.target, conv, choice)
 
-    return Tuner(start, identity, budget, TuneCache(settings.cache), refusal)
+    return Tuner(start, identity, budget, TuneCache(settings.cache), refusal, int8=int8)
 
 
 def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings, stages: Stages) -> list[Comparison]:

@@ -1,8 +1,7 @@
 """Measure the ways to run a convolution, each against dense, interleaved, on the engine that will run it.
 
-A convolution is timed inside a small network (a depthwise convolution before it, global pooling after it), so
-that ONNX Runtime's layout changes at the ends fall on both sides alike. Equal shapes are measured once, and
-kept for the next compilation (``rgp.compile.tune_cache``).
+A convolution is timed inside a small network (``rgp.compile.probe``). Equal shapes are measured once, and kept for the
+next compilation (``rgp.compile.tune_cache``).
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.estimate import estimated_speedup
 from rgp.compile.layout import TermWiring, Wiring, wire
-from rgp.compile.nodes import initializer
-from rgp.compile.onnx_bytes import OPSET, serialize
-from rgp.compile.rewrite import lower, register_constants
+from rgp.compile.probe import Probe, fp32_probe, image_shape, int8_probe
 from rgp.compile.structure import Channels
 from rgp.compile.tune_cache import TuneCache
 from rgp.engines import Engine
@@ -94,7 +90,8 @@ class Tuner:
     """Measures at batch 1 on the engine that ``start`` builds from an ONNX file's bytes.
 
     ``identity``: all that decides its times (engine, version, device, threads, CPU); ``budget`` None: estimates.
-    ``refusal``: why the engine has no kernel for a choice, None if it has.
+    ``refusal``: why the engine has no kernel for a choice, None if it has. ``int8``: measured as the quantised network
+    will run.
     """
 
     def __init__(
@@ -104,8 +101,10 @@ class Tuner:
         budget: Budget | None,
         cache: TuneCache | None = None,
         refusal: Callable[[Conv, Choice], str | None] = lambda conv, choice: None,
+        *,
+        int8: bool = False,
     ) -> None:
-        self.budget, self.refusal = budget, refusal
+        self.budget, self.refusal, self._int8 = budget, refusal, int8
         self._start, self._identity, self._cache = start, identity, cache or TuneCache(None)
         self._known: dict[str, Timing] = {}
 
@@ -128,7 +127,7 @@ class Tuner:
             "revision": REVISION,
             **self._identity,
             "budget": self.budget and asdict(self.budget),
-            "in": list(_image_shape(conv)),
+            "in": list(image_shape(conv)),
             "out": conv.channels[1],
             "kernel": list(conv.kernel),
             "bias": conv.bias is not None,
@@ -164,12 +163,13 @@ class Tuner:
 
     def _measure(self, conv: Conv, choice: Choice, wiring: Wiring, budget: Budget) -> dict[str, Any]:
         ins, outs = (tuple(range(count)) for count in conv.channels)
-        plain = _probe(conv, Choice.dense(conv), Wiring(ins, outs, (TermWiring(ins, outs),)))
-        lowered = _probe(conv, choice, wiring)
-        image = np.random.default_rng(0).random((1, *_image_shape(conv)), np.float32)
+        dense = Choice.dense(conv)
+        straight = Wiring(ins, outs, (TermWiring(ins, outs),))
+        probe = int8_probe if self._int8 else fp32_probe
+        plain, lowered = probe(conv, dense, straight), probe(conv, choice, wiring)
 
-        def running(model: bytes) -> Callable[[], Run]:
-            return lambda: partial(self._start(model).run, image)
+        def running(probe: Probe) -> Callable[[], Run]:
+            return lambda: partial(self._start(probe.model).run, probe.image)
 
         dense_ms, ms, build = (np.empty(0) for _ in range(3))
         for attempt in range(ATTEMPTS):  # on a busy machine the first interval may be wide
@@ -201,31 +201,3 @@ def undisturbed(conv: Conv, choice: Choice) -> Wiring:
     x: Channels = tuple(c for part in choice.ins(term) for c in part) or tuple(range(conv.channels[0]))
     y: Channels = tuple(c for part in choice.outs(term) for c in part) or tuple(range(conv.channels[1]))
     return wire(conv, choice, x, y)
-
-
-def _image_shape(conv: Conv) -> tuple[int, ...]:
-    """(I, H, W) of the convolution's input."""
-    assert conv.x.shape is not None
-    return conv.channels[0], *(side for side in list(conv.x.shape)[2:] if isinstance(side, int))
-
-
-def _probe(conv: Conv, choice: Choice, wiring: Wiring) -> bytes:
-    """A small network around the convolution: depthwise 1x1, the convolution, global average pooling.
-
-    Around our own kernel a ReLU instead of the depthwise convolution: its neighbours are kernels too, and lay their
-    channels out as it does, while ONNX Runtime's convolutions hand blocked channels on.
-    """
-    channels = conv.channels[0]
-    x = ir.Value(name="x", shape=ir.Shape([1, *_image_shape(conv)]), type=ir.TensorType(ir.DataType.FLOAT))
-    ones = initializer("before.weight", np.ones((channels, 1, 1, 1), np.float32))
-    before = ir.Node("", "Conv", [x, ones], [ir.AttrInt64("group", channels)], num_outputs=1)
-    if choice.lowering == "native":
-        before = ir.Node("", "Relu", [x], num_outputs=1)
-    before.outputs[0].shape, before.outputs[0].type = x.shape, x.type
-    nodes = lower(conv, choice, wiring, before.outputs[0], {})
-    pool = ir.Node("", "GlobalAveragePool", [nodes[-1].outputs[0]], num_outputs=1)
-    y = pool.outputs[0]
-    y.name, y.type, y.shape = "y", x.type, ir.Shape([1, conv.channels[1], 1, 1])
-    graph = ir.Graph([x], [y], nodes=[before, *nodes, pool], opset_imports={"": OPSET}, name="probe")
-    register_constants(graph)
-    return serialize(ir.Model(graph, ir_version=10))

@@ -76,7 +76,7 @@ CASES = (
     Case(f"affine, rotating class, no {LOOPS}", "25%", "affine:64_15?classes=1&rotate=1&loops=0"),
     Case(f"searched, {INIT}", "25%", "64_16", (("init", "density"),)),
     Case(f"affine, rotating class, {INIT}", "25%", "affine:64_16?classes=1&rotate=1", (("init", "density"),)),
-    # last in each round, as they take four times as long; the second trains as the grouped convolutions that it is
+    # the affine one trains as the grouped convolutions that it is
     Case(
         f"affine, rotating class, {MATCH}", "25%", "affine:64_16?classes=1&rotate=1",
         (("match_macs", "dense"), ("form", "decomposed")),

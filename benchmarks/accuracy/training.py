@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.cases import Case, graphs, let_in
@@ -58,9 +60,11 @@ def run(case: Case, config: TrainConfig) -> Row:
 
 
 FIGURES = ("top1", "loss")
-_DECIDES = ("data", "epochs", "match_macs", "init", "form", "device", *RECIPE)
+_DECIDES = ("epochs", "match_macs", "init", "form", "device", *RECIPE)
 
 
 def settings(config: TrainConfig) -> str:
-    """What decides the run beside case, graph and seed."""
-    return json.dumps({name: getattr(config, name) for name in _DECIDES})
+    """What decides the run beside case, graph and seed; of the images by checksum, as folders have any name."""
+    about = Path(config.data.partition(":")[2]) / "glyphs.json"
+    images = hashlib.sha256(about.read_bytes()).hexdigest()
+    return json.dumps({name: getattr(config, name) for name in _DECIDES} | {"images": images})

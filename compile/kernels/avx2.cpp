@@ -8,6 +8,7 @@ namespace rgp {
 namespace {
 
 struct Simd {
+  using Out = float;
   using Vec = __m256;
   using Mask = int;
   static constexpr int kLanes = 8;

@@ -8,6 +8,7 @@ namespace rgp {
 namespace {
 
 struct Simd {
+  using Out = float;
   using Vec = __m512;
   using Mask = __mmask16;
   static constexpr int kLanes = 16;

@@ -14,6 +14,9 @@ bool runs([[maybe_unused]] const std::string& name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();  // asks the system too, whether it saves the registers
   if (name == "avx512") return __builtin_cpu_supports("avx512f");
+  if (name == "avx512_vnni")  // BW and VL: masks for bytes, and for short vectors
+    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
   if (name == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
   return true;
@@ -44,6 +47,10 @@ int Kernels::most_vectors(int rows) const {
 
 const Kernels& kernels() { return choose(); }
 
+const Kernels* int8_kernels() {
+  return choose().name == std::string("avx512") && runs("avx512_vnni") ? avx512_vnni() : nullptr;
+}
+
 }  // namespace rgp
 
 // The instruction set that runs here, or a sentence that begins with RGP_ISA if that names none of them.
@@ -53,6 +60,19 @@ extern "C" __attribute__((visibility("default"))) const char* rgp_instruction_se
       return std::string(rgp::kernels().name);
     } catch (const std::exception& error) {
       return std::string(error.what());
+    }
+  }();
+  return found.c_str();
+}
+
+// The same for int8; empty where there is none.
+extern "C" __attribute__((visibility("default"))) const char* rgp_int8_instruction_set() {
+  static const std::string found = [] {
+    try {
+      const rgp::Kernels* each = rgp::int8_kernels();
+      return std::string(each ? each->name : "");
+    } catch (const std::exception&) {
+      return std::string();
     }
   }();
   return found.c_str();

@@ -1,8 +1,11 @@
 // A convolution whose output channels read few input channels: what is known of it, and how it is run.
 //
-// Tensors are NCHW float32. The weight comes dense, (O, C, kh, kw), with zeros where nothing is read: who reads whom
-// is found in it, so no table beside it can disagree. Outputs that read the same inputs ("twins": one node of the
-// graph) are computed together, some rows at a time: a strip. docs/kernel.md has the pictures.
+// Tensors are NCHW, float32 or uint8. The weight comes dense, (O, C, kh, kw), with zeros where nothing is read: who
+// reads whom is found in it, so no table beside it can disagree. Outputs that read the same inputs ("twins": one node of
+// the graph) are computed together, some rows at a time: a strip. docs/kernel.md has the pictures.
+//
+// What is multiplied are words of four bytes: a float32, or in int8 the same pixel of four channels (a quad). A float in
+// what follows may be such a word, and "channels" are quads then.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +34,8 @@ struct Strip {
   size_t channels;          // where in Layer::channels, in ascending order
   size_t weights;           // where in Layer::weights, in the order that the tiles use
   size_t cuts;              // where in Layer::cuts; there for each panel the first place in the list of channels
-  float bias[kMaxRows];
+  float bias[kMaxRows];     // words: int8 has an int32 here
+  float scale[kMaxRows];    // int8 only: steps of the output in one of the sum
 };
 
 // What does not change from call to call. Built once, then only read: any number of calls may run at once.
@@ -43,8 +47,13 @@ struct Layer {
   int panel_vectors, panels;  // 0 and 1 for other kernels
   std::vector<Strip> strips;
   std::vector<int32_t> channels;
-  std::vector<float> weights;
+  std::vector<float> weights;  // words
   std::vector<int32_t> cuts;
+  // int8 only
+  int64_t bytes = 0;        // input channels, `geometry` has the quads; 0: this is float32
+  std::vector<int32_t> quads;  // the four channels of each; of those that are missing in the last stands its first
+  uint8_t x_zero = 0, y_zero = 0;  // what stands for 0 in the input and in the output
+  bool small = false;       // no scale takes a sum beyond int32
 };
 
 struct Kernels;
@@ -52,6 +61,18 @@ struct Kernels;
 // `bias` may be null. Throws std::invalid_argument if the geometry makes no sense.
 Layer make_layer(const Geometry& geometry, const Kernels& kernels, const float* weight, const float* bias, float low,
                  float high);
+
+// What QLinearConv of ONNX has: sums of (x - x_zero) * weight + bias in int32, times scale, rounded to even, + y_zero,
+// saturated to uint8.
+struct Int8 {
+  const int8_t* weight;     // (O, C, kh, kw)
+  const int32_t* bias;      // (O), may be null
+  const float* scale;       // (O): the input's times the weight's, over the output's
+  uint8_t x_zero, y_zero;
+};
+
+// The same for int8; `kernels` are int8_kernels().
+Layer make_int8_layer(const Geometry& geometry, const Kernels& kernels, const Int8& numbers);
 
 // The output's height or width, 0 if the kernel is larger than the padded image.
 int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel, int64_t stride);
@@ -74,9 +95,12 @@ struct Tile {
   ptrdiff_t mask_stride;
   const float* weights;
   const float* bias;
+  const float* scale;        // int8 only, as what follows
+  int zero;                  // of the output
+  bool small;                // no step is beyond int32
   const float* residual;     // output channel 0, first pixel; or null
-  float* y;                  // likewise
-  ptrdiff_t y_plane;
+  void* y;                   // likewise: floats, in int8 bytes
+  ptrdiff_t y_plane;         // in elements, as all strides of y are
   const int32_t* outputs;
   float low, high;
   bool begins, ends;         // the sums begin with the bias, else with what is in y; end in y with everything done
@@ -89,13 +113,15 @@ struct Tile {
   ptrdiff_t y_row;
 };
 
-// Rows of pixels to copy: out[i] is in[i * stride] for i in [from, to), else 0.
+// Rows of pixels to copy: out[i] is in[i * stride] for i in [from, to), else `blank`.
 struct Rows {
-  const float* in;           // may lie before the tensor, in + from * stride never does
+  const void* in;            // floats, in int8 bytes; may lie before the tensor, in + from * stride never does
   ptrdiff_t in_row;
   float* out;
   ptrdiff_t out_row;
   int64_t rows, from, to, count, stride;
+  float blank;               // a word
+  ptrdiff_t channels[4];     // int8 only: bytes from `in` to each channel of the quad
 };
 
 using TileFn = void (*)(const Tile&);
@@ -115,6 +141,7 @@ struct Kernels {
   int most_vectors(int rows) const;                  // in the largest flat tile
 };
 const Kernels* avx512();
+const Kernels* avx512_vnni();  // int8
 const Kernels* avx2();
 const Kernels* neon();
 const Kernels* portable();
@@ -122,16 +149,21 @@ const Kernels* portable();
 // The best that this CPU runs, or the one that RGP_ISA names (std::invalid_argument if it cannot be).
 const Kernels& kernels();
 
+// The same for int8; null where there is none: this CPU lacks it, or RGP_ISA names another.
+const Kernels* int8_kernels();
+
 // Calls work(0) to work(count - 1), possibly at once on several threads.
 using ParallelFor = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
 // Scratch for one call; freed by its owner after the call. May throw std::bad_alloc.
 using Allocate = std::function<void*(size_t bytes)>;
 
-void run(const Layer& layer, const Kernels& kernels, const Image& image, const float* x, const float* residual,
-         float* y, const ParallelFor& parallel_for, const Allocate& allocate);
+// x and y: floats, of an int8 layer bytes.
+void run(const Layer& layer, const Kernels& kernels, const Image& image, const void* x, const float* residual, void* y,
+         const ParallelFor& parallel_for, const Allocate& allocate);
 
 // The same by plain loops over the dense weight: what every fast way is tested against.
 void reference(const Geometry& geometry, const Image& image, const float* x, const float* weight, const float* bias,
                const float* residual, float low, float high, float* y);
+void int8_reference(const Geometry& geometry, const Image& image, const uint8_t* x, const Int8& numbers, uint8_t* y);
 
 }  // namespace rgp

@@ -1,5 +1,6 @@
 // From a dense weight to strips: outputs that read the same inputs together, their weights in the order of use.
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -11,6 +12,7 @@ namespace rgp {
 namespace {
 
 constexpr size_t kMostJoined = 1024;  // sets: so many have no structure, and every pair would be compared
+constexpr int64_t kOnePanel = int64_t{1} << 62;  // int8: sums that go on would need a place of their own
 constexpr int64_t kPanelBytes = 80 << 10;  // measured: smaller panels pay more for going on with sums than caches give
 
 void check(const Geometry& g) {
@@ -25,13 +27,26 @@ void check(const Geometry& g) {
 
 using Bits = std::vector<uint64_t>;
 
+// A weight in words, and what decides whether one is zero: of a float32 all bits but the sign.
+struct Words {
+  const float* weight;
+  uint32_t counts;
+
+  bool any(const float* from, int64_t count) const {
+    return std::any_of(from, from + count, [this](const float& word) {
+      uint32_t bits;
+      std::memcpy(&bits, &word, sizeof(bits));
+      return (bits & counts) != 0;
+    });
+  }
+};
+
 // Which input channels output `o` reads: those with any weight that is not zero (NaN counts as one).
-Bits reads(const Geometry& g, const float* weight, int64_t o) {
+Bits reads(const Geometry& g, const Words& words, int64_t o) {
   const int64_t taps = g.kernel_h * g.kernel_w;
   Bits found((g.channels + 63) / 64);
   for (int64_t c = 0; c < g.channels; ++c) {
-    const float* w = weight + (o * g.channels + c) * taps;
-    if (std::any_of(w, w + taps, [](float value) { return value != 0; })) found[c / 64] |= uint64_t{1} << c % 64;
+    if (words.any(words.weight + (o * g.channels + c) * taps, taps)) found[c / 64] |= uint64_t{1} << c % 64;
   }
   return found;
 }
@@ -51,9 +66,9 @@ struct Twins {
 
 // Outputs that read the same channels, or nearly: a few zeros inside a block (a small weight that was dropped) must not
 // tear it apart, so a set joins others if together they read at most an eighth more than the least of them.
-std::vector<Twins> all_twins(const Geometry& g, const float* weight) {
+std::vector<Twins> all_twins(const Geometry& g, const Words& words) {
   std::map<Bits, std::vector<int32_t>> same;
-  for (int64_t o = 0; o < g.outputs; ++o) same[reads(g, weight, o)].push_back(static_cast<int32_t>(o));
+  for (int64_t o = 0; o < g.outputs; ++o) same[reads(g, words, o)].push_back(static_cast<int32_t>(o));
   std::vector<Twins> found;
   const bool joins = same.size() <= kMostJoined;
   for (const auto& [bits, outputs] : same) {
@@ -98,11 +113,55 @@ int panel_vectors(const Kernels& kernels, int rows) {
   return std::min(wanted, kernels.most_vectors(rows));
 }
 
+// Four channels to each quad, so that few outputs read any of the four: first those with the same readers, then, of what
+// is left over, those that share the most. A strip multiplies whole quads, so every reader that they share saves one.
+std::vector<int32_t> all_quads(const Geometry& g, const int8_t* weight) {
+  const int64_t taps = g.kernel_h * g.kernel_w;
+  std::map<Bits, std::vector<int32_t>> same;
+  for (int64_t c = 0; c < g.channels; ++c) {
+    Bits readers((g.outputs + 63) / 64);
+    for (int64_t o = 0; o < g.outputs; ++o) {
+      const int8_t* w = weight + (o * g.channels + c) * taps;
+      if (std::any_of(w, w + taps, [](int8_t each) { return each != 0; })) readers[o / 64] |= uint64_t{1} << o % 64;
+    }
+    same[readers].push_back(static_cast<int32_t>(c));
+  }
+  std::vector<int32_t> quads;
+  std::vector<std::pair<Bits, int32_t>> left;
+  for (const auto& [readers, channels] : same) {
+    const size_t whole = channels.size() / 4 * 4;
+    quads.insert(quads.end(), channels.begin(), channels.begin() + whole);
+    for (size_t i = whole; i < channels.size(); ++i) left.emplace_back(readers, channels[i]);
+  }
+  const bool clusters = left.size() <= kMostJoined;
+  while (!left.empty()) {
+    Bits both = left.front().first;
+    quads.push_back(left.front().second);
+    left.erase(left.begin());
+    for (int i = 1; i < 4 && !left.empty(); ++i) {
+      const auto joined = [&](const Bits& bits) {
+        int64_t together = 0;
+        for (size_t word = 0; word < bits.size(); ++word) together += __builtin_popcountll(both[word] | bits[word]);
+        return together;
+      };
+      auto best = left.begin();
+      if (clusters)
+        best = std::min_element(left.begin(), left.end(), [&](const auto& a, const auto& b) {
+          return joined(a.first) < joined(b.first);
+        });
+      for (size_t word = 0; word < both.size(); ++word) both[word] |= best->first[word];
+      quads.push_back(best->second);
+      left.erase(best);
+    }
+  }
+  return quads;
+}
+
 void add(Layer& layer, const float* weight, const float* bias, const std::vector<int32_t>& channels,
          const int32_t* outputs, int rows) {
   const Geometry& g = layer.geometry;
   Strip strip{rows, static_cast<int>(channels.size()), {}, layer.channels.size() - channels.size(),
-              layer.weights.size(), layer.cuts.size(), {}};
+              layer.weights.size(), layer.cuts.size(), {}, {}};
   for (int r = 0; r < rows; ++r) {
     strip.outputs[r] = outputs[r];
     strip.bias[r] = bias ? bias[outputs[r]] : 0;
@@ -127,6 +186,33 @@ void add(Layer& layer, const float* weight, const float* bias, const std::vector
   layer.strips.push_back(strip);
 }
 
+Layer built(const Geometry& g, const Kernels& kernels, const Words& words, const float* bias, float low, float high,
+            int64_t panel_bytes) {
+  check(g);
+  Layer layer{g, low, high, true, 0, 1, {}, {}, {}, {}};
+  const std::vector<Twins> twins = all_twins(g, words);
+  layer.by_tap = kernels.most_vectors(kMaxRows) > 1;
+  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0;
+  if (g.kernel_h == 1 && g.kernel_w == 1) {
+    layer.panel_vectors = kMaxVectors;
+    for (const Twins& each : twins)
+      layer.panel_vectors =
+          std::min(layer.panel_vectors, panel_vectors(kernels, most_rows(layer.by_tap, each.outputs.size())));
+    const int64_t bytes = layer.panel_vectors * kernels.lanes * static_cast<int64_t>(sizeof(float));
+    layer.panels = static_cast<int>(1 + (g.channels * bytes - 1) / panel_bytes);
+  }
+  for (const Twins& each : twins) {
+    const auto& [channels, outputs] = std::tie(each.channels, each.outputs);
+    layer.channels.insert(layer.channels.end(), channels.begin(), channels.end());
+    for (size_t done = 0; done < outputs.size();) {
+      const int rows = most_rows(layer.by_tap, outputs.size() - done);
+      add(layer, words.weight, bias, channels, outputs.data() + done, rows);
+      done += rows;
+    }
+  }
+  return layer;
+}
+
 }  // namespace
 
 int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
@@ -136,28 +222,40 @@ int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel,
 
 Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight, const float* bias, float low,
                  float high) {
+  return built(g, kernels, {weight, 0x7fffffff}, bias, low, high, kPanelBytes);
+}
+
+Layer make_int8_layer(const Geometry& g, const Kernels& kernels, const Int8& numbers) {
   check(g);
-  Layer layer{g, low, high, true, 0, 1, {}, {}, {}, {}};
-  const std::vector<Twins> twins = all_twins(g, weight);
-  layer.by_tap = kernels.most_vectors(kMaxRows) > 1;
-  for (const Twins& each : twins) layer.by_tap &= each.outputs.size() % kMaxRows == 0;
-  if (g.kernel_h == 1 && g.kernel_w == 1) {
-    layer.panel_vectors = kMaxVectors;
-    for (const Twins& each : twins)
-      layer.panel_vectors =
-          std::min(layer.panel_vectors, panel_vectors(kernels, most_rows(layer.by_tap, each.outputs.size())));
-    const int64_t bytes = layer.panel_vectors * kernels.lanes * static_cast<int64_t>(sizeof(float));
-    layer.panels = static_cast<int>((g.channels * bytes + kPanelBytes - 1) / kPanelBytes);
+  Geometry quads = g;
+  quads.channels = (g.channels + 3) / 4;
+  const int64_t taps = g.kernel_h * g.kernel_w;
+  // (O, quads, taps, 4), and for each output its bias less what the zero point adds to the sum
+  std::vector<int8_t> bytes(g.outputs * quads.channels * taps * 4);
+  std::vector<int32_t> sums(g.outputs);
+  std::vector<int32_t> channels = all_quads(g, numbers.weight);
+  for (int64_t o = 0; o < g.outputs; ++o) {
+    uint32_t sum = numbers.bias ? numbers.bias[o] : 0;  // int32 wraps, as it does where the sums are made
+    for (size_t at = 0; at < channels.size(); ++at)
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int8_t w = numbers.weight[(o * g.channels + channels[at]) * taps + tap];
+        bytes[((o * quads.channels + at / 4) * taps + tap) * 4 + at % 4] = w;
+        sum -= static_cast<uint32_t>(w * numbers.x_zero);
+      }
+    sums[o] = static_cast<int32_t>(sum);
   }
-  for (const Twins& each : twins) {
-    const auto& [channels, outputs] = std::tie(each.channels, each.outputs);
-    layer.channels.insert(layer.channels.end(), channels.begin(), channels.end());
-    for (size_t done = 0; done < outputs.size();) {
-      const int rows = most_rows(layer.by_tap, outputs.size() - done);
-      add(layer, weight, bias, channels, outputs.data() + done, rows);
-      done += rows;
-    }
-  }
+  std::vector<float> words(bytes.size() / 4), bias(g.outputs);
+  std::memcpy(words.data(), bytes.data(), bytes.size());
+  std::memcpy(bias.data(), sums.data(), bias.size() * sizeof(float));
+  Layer layer = built(quads, kernels, {words.data(), 0xffffffff}, bias.data(), 0, 0, kOnePanel);
+  layer.bytes = g.channels;
+  channels.resize(quads.channels * 4, channels[(quads.channels - 1) * 4]);
+  layer.quads = std::move(channels);
+  layer.x_zero = numbers.x_zero;
+  layer.y_zero = numbers.y_zero;
+  layer.small = std::all_of(numbers.scale, numbers.scale + g.outputs, [](float each) { return each <= 0.5f; });
+  for (Strip& strip : layer.strips)
+    for (int r = 0; r < strip.rows; ++r) strip.scale[r] = numbers.scale[strip.outputs[r]];
   return layer;
 }
 

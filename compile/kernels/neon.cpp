@@ -8,6 +8,7 @@ namespace rgp {
 namespace {
 
 struct Simd {
+  using Out = float;
   using Vec = float32x4_t;
   using Mask = int;
   static constexpr int kLanes = 4;

@@ -5,6 +5,7 @@ namespace rgp {
 namespace {
 
 struct Simd {
+  using Out = float;
   static constexpr int kLanes = 8;
   static constexpr int kMasks = 0;
   struct Vec {

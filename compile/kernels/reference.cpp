@@ -1,5 +1,6 @@
 // The convolution as its definition says: plain loops, sums in double.
 #include <algorithm>
+#include <cmath>
 
 #include "graph_conv.h"
 
@@ -23,6 +24,26 @@ void reference(const Geometry& g, const Image& im, const float* x, const float* 
           const int64_t at = ((b * g.outputs + o) * im.out_height + oy) * im.out_width + ox;
           const float value = static_cast<float>(sum) + (residual ? residual[at] : 0);
           y[at] = value < low ? low : value > high ? high : value;  // NaN stays NaN
+        }
+}
+
+void int8_reference(const Geometry& g, const Image& im, const uint8_t* x, const Int8& numbers, uint8_t* y) {
+  for (int64_t b = 0; b < im.batch; ++b)
+    for (int64_t o = 0; o < g.outputs; ++o)
+      for (int64_t oy = 0; oy < im.out_height; ++oy)
+        for (int64_t ox = 0; ox < im.out_width; ++ox) {
+          int64_t sum = numbers.bias ? numbers.bias[o] : 0;
+          for (int64_t c = 0; c < g.channels; ++c)
+            for (int64_t i = 0; i < g.kernel_h; ++i)
+              for (int64_t j = 0; j < g.kernel_w; ++j) {
+                const int64_t iy = oy * g.stride_h + i - g.top, ix = ox * g.stride_w + j - g.left;
+                if (iy < 0 || iy >= im.height || ix < 0 || ix >= im.width) continue;
+                const int value = x[((b * g.channels + c) * im.height + iy) * im.width + ix] - numbers.x_zero;
+                sum += value * numbers.weight[((o * g.channels + c) * g.kernel_h + i) * g.kernel_w + j];
+              }
+          const float value = std::nearbyintf(static_cast<float>(sum) * numbers.scale[o]) + numbers.y_zero;
+          y[((b * g.outputs + o) * im.out_height + oy) * im.out_width + ox] =
+              static_cast<uint8_t>(std::clamp(value, 0.f, 255.f));
         }
 }
 

@@ -6,6 +6,7 @@
 // each other without gaps. Tall: copied into planes with a border of zeros and whole vectors to a row.
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <new>
 #include <thread>
 
@@ -42,7 +43,8 @@ void set_bits(uint16_t* words, int64_t first, int64_t count) {
   }
 }
 
-Source in_place(const Geometry& g, const Image& im, const float* x, int64_t vectors) {
+Source in_place(const Geometry& g, const Image& im, const void* pixels, int64_t vectors) {
+  const float* x = static_cast<const float*>(pixels);
   Source s{x, im.height * im.width, g.channels * im.height * im.width, {}, {}, 0, 0, 0, {}};
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   if (!pointwise) s.masks.assign(g.kernel_h * g.kernel_w * vectors, 0);
@@ -65,9 +67,17 @@ std::pair<int64_t, int64_t> inside(int64_t before, int64_t side, int64_t stride,
   return {from, std::clamp<int64_t>(ceil_div(std::max<int64_t>(side + before, 0), stride), from, most)};
 }
 
+// What stands for zero in a copy.
+float blank_word(const Layer& layer) {
+  const uint32_t word = layer.bytes ? layer.x_zero * 0x01010101u : 0;
+  float blank;
+  std::memcpy(&blank, &word, sizeof(blank));
+  return blank;
+}
+
 // Copies the input into planes, for each channel [column][row phase][row][pixel], rows `wide` floats apart. The columns
 // are one for each tap column, or, if `shared`, one for each column phase of the stride: then a tap column is a shift.
-Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, int64_t wide, bool shared,
+Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, int64_t wide, bool shared,
               const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   const int64_t columns = shared ? std::min(g.stride_w, g.kernel_w) : g.kernel_w;
@@ -82,28 +92,47 @@ Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const
       __builtin_mul_overflow(bytes, int64_t{sizeof(float)}, &bytes))
     throw std::bad_alloc();
   float* out = static_cast<float*>(allocate(bytes));
-  std::fill_n(out + planes * plane, room, 0.f);
+  const int64_t in_plane = im.height * im.width, size = layer.bytes ? 1 : sizeof(float);
+  const float blank = blank_word(layer);
+  std::fill_n(out + planes * plane, room, blank);
   const int64_t each = ceil_div(planes, kTasks);
-  const auto pack = [=, &g, &im, &kernels](size_t task) {
+  const auto pack = [=, &g, &im, &kernels, &layer](size_t task) {
     for (int64_t c = task * each; c < std::min<int64_t>(planes, (task + 1) * each); ++c) {
-      const float* in = x + c * im.height * im.width;
+      const int64_t image = c / g.channels, channel = c % g.channels;
+      const char* in = static_cast<const char*>(x);
+      Rows rows_of{};
+      if (layer.bytes) {
+        in += image * layer.bytes * in_plane;
+        for (int i = 0; i < 4; ++i) rows_of.channels[i] = layer.quads[4 * channel + i] * in_plane;
+      } else {
+        in += c * in_plane * size;
+      }
       float* to = out + c * plane;
       for (int64_t j = 0; j < columns; ++j)
         for (int64_t phase = 0; phase < phases; ++phase, to += rows * wide) {
           const auto [first_row, end_row] = inside(g.top - phase, im.height, g.stride_h, rows);
           const auto [first, end] = inside(g.left - j, im.width, g.stride_w, count);
-          std::fill(to, to + first_row * wide, 0.f);
+          std::fill(to, to + first_row * wide, blank);
           const int64_t y = first_row * g.stride_h + phase - g.top;
-          kernels.pack({in + y * im.width + j - g.left, g.stride_h * im.width, to + first_row * wide, wide,
-                        end_row - first_row, first, end, count, g.stride_w});
-          std::fill(to + end_row * wide, to + rows * wide, 0.f);
+          rows_of.in = in + (y * im.width + j - g.left) * size;
+          rows_of.in_row = g.stride_h * im.width;
+          rows_of.out = to + first_row * wide;
+          rows_of.out_row = wide;
+          rows_of.rows = end_row - first_row;
+          rows_of.from = first;
+          rows_of.to = end;
+          rows_of.count = count;
+          rows_of.stride = g.stride_w;
+          rows_of.blank = blank;
+          kernels.pack(rows_of);
+          std::fill(to + end_row * wide, to + rows * wide, blank);
         }
     }
   };
   return {out, plane, g.channels * plane, {}, {}, wide, rows * wide, static_cast<size_t>(ceil_div(planes, each)), pack};
 }
 
-Source flat(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const Allocate& allocate) {
+Source flat(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   Source s = packed(layer, kernels, im, x, im.out_width, false, allocate);
   const int64_t phases = std::min(g.stride_h, g.kernel_h);
@@ -120,7 +149,7 @@ Source flat(const Layer& layer, const Kernels& kernels, const Image& im, const f
   return s;
 }
 
-Source tall(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const Allocate& allocate) {
+Source tall(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   const int64_t count = im.out_width + (g.kernel_w - 1) / g.stride_w;
   const int64_t wide = ceil_div(count, kernels.lanes) * kernels.lanes;
@@ -145,7 +174,7 @@ struct Call {
   const Image& image;
   const Source& source;
   const float* residual;
-  float* y;
+  void* y;
   int64_t pixels, vectors;
 
   int last() const { return static_cast<int>(pixels - (vectors - 1) * kernels.lanes); }
@@ -159,7 +188,7 @@ struct Call {
     t.shifts = source.shifts.data();
     t.taps = t.tap_columns = static_cast<int>(source.shifts.size());
     t.residual = residual ? residual + first : nullptr;
-    t.y = y + first;
+    t.y = layer.bytes ? static_cast<void*>(static_cast<uint8_t*>(y) + first) : static_cast<float*>(y) + first;
     t.y_plane = pixels;
     t.low = layer.low;
     t.high = layer.high;
@@ -173,6 +202,9 @@ struct Call {
     t.fan_in = s.fan_in;
     t.weights = layer.weights.data() + s.weights;
     t.bias = s.bias;
+    t.scale = s.scale;
+    t.zero = layer.y_zero;
+    t.small = layer.small;
     t.outputs = s.outputs;
   }
 
@@ -250,7 +282,7 @@ bool tall_fits(const Layer& layer, const Kernels& kernels, const Image& im) {
 
 }  // namespace
 
-void run(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const float* residual, float* y,
+void run(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, const float* residual, void* y,
          const ParallelFor& parallel_for, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   const int64_t pixels = im.out_height * im.out_width, vectors = ceil_div(pixels, kernels.lanes);
@@ -258,7 +290,7 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const floa
   const bool same = g.stride_h == 1 && g.stride_w == 1 && im.height == im.out_height && im.width == im.out_width;
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   const bool is_tall = tall_fits(layer, kernels, im);
-  const bool reads_in_place = same && (pointwise || (kernels.most_masked && layer.by_tap));
+  const bool reads_in_place = !layer.bytes && same && (pointwise || (kernels.most_masked && layer.by_tap));
   const Source source = is_tall          ? tall(layer, kernels, im, x, allocate)
                         : reads_in_place ? in_place(g, im, x, vectors)
                                          : flat(layer, kernels, im, x, allocate);

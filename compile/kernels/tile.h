@@ -4,14 +4,18 @@
 // library, and a dozen operations do not pay for shipping one. (GNU vector extensions were tried: with one spelling of
 // the broadcast gcc 12 reached the peak, with another a sixth of it.)
 //
-// Simd has: kLanes, Vec, Mask; load, load_first (zeros beyond n), load_even (every other float, zeros beyond n),
-// store, store_first, set1, fma, add, clamp, pin (keeps a value in a register); and, if kMasks > 0, mask(bits),
+// Simd has: kLanes, Vec, Mask, Out (float, or uint8_t: int8); load, load_first (zeros beyond n), load_even (every other float, zeros beyond n),
+// store, store_first, set1, fma, pin (keeps a value in a register); in
+// float32 add and clamp, in int8 quantised; and, if kMasks > 0, mask(bits),
 // pin_mask, load_masked (zeros where the mask is) for that many masks in registers.
+//
+// In int8 a float is a word of four bytes, set1 spreads it, and fma adds four products to each int32 sum.
 //
 // Every tile keeps its sums in registers and writes each output once, with the residual added and clamped.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "graph_conv.h"
 
@@ -24,6 +28,9 @@ inline typename Simd::Vec load_of(const float* p, int v, int last) {
   return kLast && v == V - 1 ? Simd::load_first(p + v * Simd::kLanes, last) : Simd::load(p + v * Simd::kLanes);
 }
 
+template <class Simd>
+constexpr bool kIsInt8 = !std::is_same_v<typename Simd::Out, float>;
+
 // The sums of R output channels, V vectors each, before the first multiply-add; the last vector in part if kLast.
 template <class Simd, int R, int V, bool kLast>
 inline void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V]) {
@@ -31,12 +38,12 @@ inline void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V])
   for (int r = 0; r < R; ++r) {  // what is written in the end is fetched while the sums are made
     const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) {
-      __builtin_prefetch(t.y + first + v * Simd::kLanes, 1);
+    for (int v = 0; v < V; v += kIsInt8<Simd> ? 4 : 1) {  // a cache line each
+      __builtin_prefetch(static_cast<typename Simd::Out*>(t.y) + first + v * Simd::kLanes, 1);
       if (t.residual) __builtin_prefetch(t.residual + first + v * Simd::kLanes);
     }
   }
-  if (t.begins) {
+  if (kIsInt8<Simd> || t.begins) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
@@ -46,11 +53,12 @@ inline void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V])
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v)
-        sum[r][v] = load_of<Simd, V, kLast>(t.y + t.outputs[r] * t.y_plane + row * t.y_row, v, t.last);
+        sum[r][v] = load_of<Simd, V, kLast>(
+            static_cast<const float*>(t.y) + t.outputs[r] * t.y_plane + row * t.y_row, v, t.last);
   }
 }
 
-// Stores what `last_step` makes of each vector of sums; it is given where the vector lies in the output.
+// Stores what `last_step` makes of each vector of sums; it is given the row and where the vector lies in the output.
 template <class Simd, int R, int V, bool kLast, class Step>
 inline void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V], Step last_step) {
 #pragma GCC unroll 8
@@ -58,8 +66,8 @@ inline void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&s
     const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
-      const typename Simd::Vec value = last_step(sum[r][v], first, v);
-      float* y = t.y + first + v * Simd::kLanes;
+      const typename Simd::Vec value = last_step(sum[r][v], r, first, v);
+      auto* y = static_cast<typename Simd::Out*>(t.y) + first + v * Simd::kLanes;
       if (kLast && v == V - 1) {
         Simd::store_first(y, value, t.last);
       } else {
@@ -69,19 +77,32 @@ inline void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&s
   }
 }
 
-// Adds the residual, clamps and stores; or only stores, if the sums are to go on.
+// Adds the residual, clamps and stores; or only stores, if the sums are to go on. In int8: to steps of the output.
 template <class Simd, int R, int V, bool kLast>
 inline void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
   using Vec = typename Simd::Vec;
-  const Vec low = Simd::set1(t.low), high = Simd::set1(t.high);
-  if (!t.ends) {
-    store_all<Simd, R, V, kLast>(t, row, sum, [](Vec value, ptrdiff_t, int) { return value; });
-  } else if (!t.residual) {
-    store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, ptrdiff_t, int) { return Simd::clamp(value, low, high); });
+  if constexpr (kIsInt8<Simd>) {
+    if (t.small) {
+      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int r, ptrdiff_t, int) {
+        return Simd::template quantised<true>(value, t.scale[r], t.zero);
+      });
+    } else {
+      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int r, ptrdiff_t, int) {
+        return Simd::template quantised<false>(value, t.scale[r], t.zero);
+      });
+    }
   } else {
-    store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, ptrdiff_t first, int v) {
-      return Simd::clamp(Simd::add(value, load_of<Simd, V, kLast>(t.residual + first, v, t.last)), low, high);
-    });
+    const Vec low = Simd::set1(t.low), high = Simd::set1(t.high);
+    const auto clamp = [&](Vec value) { return Simd::clamp(value, low, high); };
+    if (!t.ends) {
+      store_all<Simd, R, V, kLast>(t, row, sum, [](Vec value, int, ptrdiff_t, int) { return value; });
+    } else if (!t.residual) {
+      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int, ptrdiff_t, int) { return clamp(value); });
+    } else {
+      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int, ptrdiff_t first, int v) {
+        return clamp(Simd::add(value, load_of<Simd, V, kLast>(t.residual + first, v, t.last)));
+      });
+    }
   }
 }
 
@@ -231,19 +252,19 @@ void tall(const Tile& t) {
 }
 
 template <class Simd>
-inline void fill_zero(float* out, int64_t count) {
-  const auto zero = Simd::set1(0);
+inline void fill(float* out, int64_t count, float word) {
+  const auto all = Simd::set1(word);
   for (; count > 0; count -= Simd::kLanes, out += Simd::kLanes)
-    Simd::store_first(out, zero, static_cast<int>(std::min<int64_t>(Simd::kLanes, count)));
+    Simd::store_first(out, all, static_cast<int>(std::min<int64_t>(Simd::kLanes, count)));
 }
 
 template <class Simd>
 void pack(const Rows& r) {
   constexpr int64_t kLanes = Simd::kLanes;
   for (int64_t row = 0; row < r.rows; ++row) {
-    const float* in = r.in + row * r.in_row;
+    const float* in = static_cast<const float*>(r.in) + row * r.in_row;
     float* out = r.out + row * r.out_row;
-    if (r.from) fill_zero<Simd>(out, r.from);
+    if (r.from) fill<Simd>(out, r.from, r.blank);
     for (int64_t o = r.from; o < r.to; o += kLanes) {
       const int n = static_cast<int>(std::min(kLanes, r.to - o));
       if (r.stride == 1) {
@@ -254,7 +275,7 @@ void pack(const Rows& r) {
         for (int i = 0; i < n; ++i) out[o + i] = in[r.stride * (o + i)];
       }
     }
-    if (r.to < r.count) fill_zero<Simd>(out + r.to, r.count - r.to);
+    if (r.to < r.count) fill<Simd>(out + r.to, r.count - r.to, r.blank);
   }
 }
 

@@ -21,7 +21,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from rgp.compile.precision.head import head
+from rgp.compile.onnx_bytes import serialize
+from rgp.compile.precision.head import head, keep_planes
+from rgp.compile.precision.kernel import fused, unfused
 from rgp.compile.reference import plain_session
 from rgp.errors import CompileError, UsageError
 
@@ -45,6 +47,9 @@ def to_int8(model: bytes, calibration: Sequence[NDArray[Any]], *, symmetric: boo
             f"give a folder of at least {LEAST_IMAGES} with --images"
         )
     working = ir.from_proto(onnx.load_from_string(model))
+    ours = unfused(working)
+    if not symmetric:  # TensorRT fuses what ONNX Runtime does not
+        keep_planes(working.graph)
     for number, node in enumerate(working.graph):
         node.name = f"{number}.{node.name or node.op_type}"  # the tool tells nodes apart by their names
     proto = ir.to_proto(working)
@@ -68,10 +73,15 @@ def to_int8(model: bytes, calibration: Sequence[NDArray[Any]], *, symmetric: boo
                     "OpTypesToExcludeOutputQuantization": ["Gemm"],
                 },
             )
-            return path.read_bytes()
+            quantised = path.read_bytes()
     except Exception as error:  # the tool's errors share no base class
         reason = " ".join(str(error).split())
         raise CompileError(f"ONNX Runtime cannot quantise the network: {reason}; use --precision fp32") from error
+    if not ours:
+        return quantised
+    result = ir.from_proto(onnx.load_from_string(quantised))
+    fused(result, {str(conv.name) for conv in ours})
+    return serialize(result)
 
 
 def saturates() -> bool:

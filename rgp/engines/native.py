@@ -17,6 +17,8 @@ from rgp.errors import EngineError
 
 DOMAIN = "rgp"
 LIBRARY = Path(__file__).parents[1] / "compile" / "kernels" / "librgp_kernels.so"
+INT8 = "QLinearGraphConv"
+"""The operator for int8, which fewer CPUs have."""
 _IMPORTS = b"\x0a\x03rgp"
 """How a file that imports the domain says so: field 1 of an operator set, three bytes long."""
 
@@ -32,9 +34,7 @@ def missing() -> str | None:
     if not LIBRARY.is_file():
         return "rgp was installed without a C++ compiler: install one (gcc), then rgp again"
     try:
-        library = CDLL(str(LIBRARY))
-        library.rgp_instruction_set.restype = c_char_p
-        found = str(library.rgp_instruction_set().decode())
+        found = _named("rgp_instruction_set")
     except (OSError, AttributeError) as error:
         return f"{LIBRARY.name} does not load ({error}): install rgp again"
     if found.startswith("RGP_ISA"):
@@ -44,6 +44,13 @@ def missing() -> str | None:
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         return f"ONNX Runtime {ort.__version__} does not take {LIBRARY.name}: {error}"
     return None
+
+
+def missing_int8() -> str | None:
+    """Why the int8 kernel cannot run here, None if it can; raises as ``missing`` does."""
+    if (reason := missing()) is not None:
+        return reason
+    return None if _named("rgp_int8_instruction_set") else "it needs AVX-512 with VNNI, and RGP_ISA, if set, at avx512"
 
 
 def register(options: ort.SessionOptions) -> None:
@@ -61,11 +68,20 @@ def identity() -> str:
     return describe() if missing() else f"{describe()} {hashlib.sha256(LIBRARY.read_bytes()).hexdigest()[:16]}"
 
 
-def describe() -> str:
-    """What runs the operators of a file that uses the kernels: an instruction set, or stock operators and why."""
-    reason = missing()
+def describe(model: bytes = b"") -> str:
+    """What runs the operators of a file that uses the kernels: an instruction set, or stock operators and why.
+
+    ``model``: that file's bytes, where it may have the operator for int8.
+    """
+    int8 = INT8.encode() in model
+    reason = missing_int8() if int8 else missing()
     if reason is not None:
         return f"stock operators: {reason}"
-    library = CDLL(str(LIBRARY))
-    library.rgp_instruction_set.restype = c_char_p
-    return str(library.rgp_instruction_set().decode())
+    return _named("rgp_int8_instruction_set" if int8 else "rgp_instruction_set")
+
+
+def _named(function: str) -> str:
+    """What a function of the library that gives a string gives."""
+    asked = CDLL(str(LIBRARY))[function]
+    asked.restype = c_char_p
+    return str(asked().decode())

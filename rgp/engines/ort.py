@@ -65,7 +65,7 @@ class OrtEngine:
     def __init__(self, model: bytes, *, threads: int, device: str = "cpu") -> None:
         """Build a session of ``model`` (an ONNX file's bytes); raises EngineError if ONNX Runtime refuses it."""
         self._threads, self._device = threads, device
-        self._kernels = {"kernels": native.describe()} if device == "cpu" and native.used_by(model) else {}
+        self._kernels = {"kernels": native.describe(model)} if device == "cpu" and native.used_by(model) else {}
         self._session = session(model, threads=threads, device=device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or not outputs:

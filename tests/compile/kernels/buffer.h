@@ -1,4 +1,4 @@
-// Floats with something on either side that must not be touched.
+// Numbers with something on either side that must not be touched.
 //
 // A wrong read or write shows in one of three ways: AddressSanitizer watches heap blocks of the exact size, but not
 // what intrinsics do under a mask; so other blocks lie at the edge of a page that nobody may touch; and a block is full
@@ -16,39 +16,42 @@
 
 enum class Place { heap, ends_at_guard, begins_at_guard };
 
-class Buffer {
+template <class T>
+class BufferOf {
  public:
-  Buffer(size_t count, Place place) {
-    const size_t page = sysconf(_SC_PAGESIZE), bytes = count * sizeof(float);
+  BufferOf(size_t count, Place place) {
+    const size_t page = sysconf(_SC_PAGESIZE), bytes = count * sizeof(T);
     if (place == Place::heap) {
-      data = static_cast<float*>(std::malloc(bytes));
+      data = static_cast<T*>(std::malloc(bytes));
     } else {
       inner_ = (bytes + page - 1) / page * page;
       mapped_ = static_cast<char*>(mmap(nullptr, inner_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
       if (mapped_ == MAP_FAILED) throw std::bad_alloc();
       if (inner_) mprotect(mapped_ + page, inner_, PROT_READ | PROT_WRITE);
       const size_t gap = place == Place::ends_at_guard ? inner_ - bytes : 0;
-      data = reinterpret_cast<float*>(mapped_ + page + gap);
+      data = reinterpret_cast<T*>(mapped_ + page + gap);
     }
-    std::fill_n(data, count, std::numeric_limits<float>::quiet_NaN());
+    std::fill_n(data, count, std::numeric_limits<T>::quiet_NaN());  // 0 for bytes
   }
-  Buffer(const std::vector<float>& values, Place place) : Buffer(values.size(), place) {
+  BufferOf(const std::vector<T>& values, Place place) : BufferOf(values.size(), place) {
     std::copy(values.begin(), values.end(), data);
     if (mapped_ && inner_) mprotect(mapped_ + sysconf(_SC_PAGESIZE), inner_, PROT_READ);
   }
-  ~Buffer() {
+  ~BufferOf() {
     if (mapped_) {
       munmap(mapped_, inner_ + 2 * sysconf(_SC_PAGESIZE));
     } else {
       std::free(data);
     }
   }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
+  BufferOf(const BufferOf&) = delete;
+  BufferOf& operator=(const BufferOf&) = delete;
 
-  float* data;
+  T* data;
 
  private:
   char* mapped_ = nullptr;
   size_t inner_ = 0;
 };
+
+using Buffer = BufferOf<float>;

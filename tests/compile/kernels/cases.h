@@ -12,6 +12,7 @@
 using rgp::Geometry;
 using rgp::Image;
 using Floats = std::vector<float>;
+using Bytes = std::vector<uint8_t>;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
 
@@ -157,3 +158,28 @@ inline Case make_case(uint64_t number) {
   c.crowd = random.chance(6);
   return c;
 }
+
+// A case in int8: the same reads, its numbers drawn anew.
+struct Int8Case {
+  std::vector<int8_t> weight;
+  std::vector<int32_t> bias;
+  Floats scale;
+  Bytes x;
+  uint8_t x_zero, y_zero;
+
+  explicit Int8Case(const Case& c) {
+    Random random{std::mt19937_64(c.number)};
+    for (float w : c.weight) weight.push_back(w == 0 ? 0 : static_cast<int8_t>(random.below(256) - 128));
+    for (int64_t o = 0; o < c.g.outputs; ++o) {
+      if (!c.bias.empty()) bias.push_back(static_cast<int32_t>(random.below(20'001) - 10'000));
+      scale.push_back(random.chance(5) ? 1e9f : 1e-4f * static_cast<float>(1 + random.below(100)));
+    }
+    for (size_t i = 0; i < c.x.size(); ++i) x.push_back(static_cast<uint8_t>(random.below(256)));
+    x_zero = static_cast<uint8_t>(random.one_of({0, 0, 1, 114, 255}));
+    y_zero = static_cast<uint8_t>(random.one_of({0, 0, 1, 128, 255}));
+  }
+
+  rgp::Int8 numbers() const {
+    return {weight.data(), bias.empty() ? nullptr : bias.data(), scale.data(), x_zero, y_zero};
+  }
+};

@@ -19,15 +19,23 @@ from pathlib import Path
 
 STRESS = Path(__file__).with_name("stress.cpp")
 KERNELS = Path(__file__).parents[3] / "compile" / "kernels"
-INSTRUCTIONS = {"avx512": ("-mavx512f", "-mprfchw"), "avx2": ("-mavx2", "-mfma")}  # as setup.py has them
-LONGEST_FIRST = ("avx512", "avx2", "neon", "portable", "run", "layer", "reference", "dispatch")
+INSTRUCTIONS = {  # as setup.py has them
+    "avx512": ("-mavx512f", "-mprfchw"),
+    "avx512_vnni": ("-mavx512f", "-mprfchw", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+    "avx2": ("-mavx2", "-mfma"),
+}
+LONGEST_FIRST = ("avx512", "avx512_vnni", "avx2", "neon", "portable", "run", "layer", "reference", "dispatch")
 
 
 def cpu_sets() -> tuple[str, ...]:
     """The sets of instructions in INSTRUCTIONS that this CPU has, the widest first."""
     info = Path("/proc/cpuinfo")
     flags = set(info.read_text().split()) if info.is_file() else set()
-    needed = {"avx512": {"avx512f"}, "avx2": {"avx2", "fma"}}
+    needed = {
+        "avx512": {"avx512f"},
+        "avx512_vnni": {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"},
+        "avx2": {"avx2", "fma"},
+    }
     return tuple(name for name in INSTRUCTIONS if needed[name] <= flags)
 
 
@@ -57,7 +65,7 @@ QUICK = ("-O0", "-fno-sanitize=null,alignment,object-size,pointer-overflow")
 WAYS = {
     "plain": Way(Effort(("-O1",), 500), Effort(("-O3",), 12_000)),
     "address": Way(
-        Effort(QUICK, 80, cpu_sets()[:1]),
+        Effort(QUICK, 80, cpu_sets()[:2]),  # AVX-512 with what it has for int8
         Effort(("-O1",), 2500),
         ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     ),

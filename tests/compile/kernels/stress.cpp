@@ -102,8 +102,8 @@ rgp::ParallelFor tasks_for(int threads, uint64_t seed) {
 }
 
 // Like the op, it gives scratch once a call.
-void run_once(const Case& c, const rgp::Layer& layer, const Kernels& kernels, const float* x, const float* residual,
-              float* y, int threads) {
+void run_once(const Case& c, const rgp::Layer& layer, const Kernels& kernels, const void* x, const float* residual,
+              void* y, int threads) {
   std::unique_ptr<Buffer> scratch;
   rgp::run(layer, kernels, c.im, x, residual, y, tasks_for(threads, c.number), [&](size_t bytes) {
     if (scratch) throw std::logic_error("asked for scratch twice");
@@ -152,6 +152,27 @@ bool agrees(const Case& c, Expected expected, const Kernels& kernels) {
     std::fprintf(stderr, "stress: eight threads at once get another result than one by one\n");
     return false;
   }
+  return true;
+}
+
+// In int8 every bit must be right. Threads are those of the case, and two more calls at once where it has a crowd.
+bool int8_agrees(const Case& c, const Kernels& kernels) {
+  const Int8Case int8(c);
+  const rgp::Layer layer = rgp::make_int8_layer(c.g, kernels, int8.numbers());
+  Bytes expected(c.outputs());
+  rgp::int8_reference(c.g, c.im, int8.x.data(), int8.numbers(), expected.data());
+  const BufferOf<uint8_t> x(int8.x, c.place), y(c.outputs(), c.place), again(c.outputs(), c.place);
+  std::thread other;
+  if (c.crowd) other = std::thread([&] { run_once(c, layer, kernels, x.data, nullptr, again.data, 2); });
+  run_once(c, layer, kernels, x.data, nullptr, y.data, c.threads);
+  if (c.crowd) other.join();
+  for (const uint8_t* got : {y.data, c.crowd ? again.data : y.data})
+    for (size_t i = 0; i < c.outputs(); ++i)
+      if (got[i] != expected[i]) {
+        std::fprintf(stderr, "stress: y[%zu] is %d, not %d; zero points %d and %d\n", i, got[i], expected[i], int8.x_zero,
+                     int8.y_zero);
+        return false;
+      }
   return true;
 }
 
@@ -232,6 +253,9 @@ int main(int argc, char** argv) {
   }
   if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(tell_case);
 
+  const Kernels* int8 = nullptr;
+  for (const Kernels* kernels : sets)
+    if (kernels_named(kernels->name); !int8) int8 = rgp::int8_kernels();
   must_throw<std::invalid_argument>("an instruction set that there is not", [] { kernels_named("mmx"); });
   for (const Kernels* kernels : sets) check_refusals(*kernels);
   for (uint64_t number = seed; number < seed + cases; ++number) {
@@ -244,7 +268,14 @@ int main(int argc, char** argv) {
         return 1;
       }
     }
+    if (!int8) continue;
+    std::snprintf(at_work, sizeof at_work, "%s, %s", c.words().c_str(), int8->name);
+    if (!int8_agrees(c, *int8)) {
+      tell_case();
+      return 1;
+    }
   }
+  if (int8) sets.push_back(int8);
   for (const Kernels* kernels : sets)
     std::printf("%s: %llu cases\n", kernels->name, static_cast<unsigned long long>(cases));
   std::printf("ok\n");

@@ -1,0 +1,90 @@
+"""A small network around one convolution, in which it takes about as long as in a large one.
+
+What must not count is what ONNX Runtime does at the ends: it runs float32 convolutions in blocks of channels and int8
+ones with the channels last, and converts where that begins and ends; networks keep it up from layer to layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rgp.compile.choice import Choice
+from rgp.compile.convs import Conv
+from rgp.compile.layout import Wiring
+from rgp.compile.nodes import initializer
+from rgp.compile.onnx_bytes import OPSET, serialize
+from rgp.compile.precision.int8 import LEAST_IMAGES, to_int8
+from rgp.compile.rewrite import lower, register_constants
+
+FLOAT = ir.TensorType(ir.DataType.FLOAT)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An ONNX file's bytes, and an input for it."""
+
+    model: bytes
+    image: NDArray[np.float32]
+
+
+def image_shape(conv: Conv) -> tuple[int, ...]:
+    """(I, H, W) of the convolution's input."""
+    assert conv.x.shape is not None
+    return conv.channels[0], *(side for side in list(conv.x.shape)[2:] if isinstance(side, int))
+
+
+def fp32_probe(conv: Conv, choice: Choice, wiring: Wiring) -> Probe:
+    """A depthwise 1x1 convolution, the convolution, global average pooling.
+
+    Around our own kernel a ReLU instead of the depthwise convolution: its neighbours are kernels too, and lay their
+    channels out as it does, while ONNX Runtime's convolutions hand blocked channels on.
+    """
+    x = _input(image_shape(conv))
+    ones = initializer("before.weight", np.ones((conv.channels[0], 1, 1, 1), np.float32))
+    before = ir.Node("", "Conv", [x, ones], [ir.AttrInt64("group", conv.channels[0])], num_outputs=1)
+    if choice.lowering == "native":
+        before = ir.Node("", "Relu", [x], num_outputs=1)
+    before.outputs[0].shape, before.outputs[0].type = x.shape, x.type
+    return Probe(_file(conv, choice, wiring, x, before), _noise(image_shape(conv)))
+
+
+def int8_probe(conv: Conv, choice: Choice, wiring: Wiring) -> Probe:
+    """The convolution and global average pooling, quantised.
+
+    The input has its channels last, which is how stock operators want it: a Transpose before them and theirs cancel.
+    Our kernel wants them first.
+    """
+    channels, *space = image_shape(conv)
+    if choice.lowering == "native":
+        x, before = _input((channels, *space)), None
+    else:
+        x = _input((*space, channels))
+        before = ir.Node("", "Transpose", [x], [ir.AttrInt64s("perm", (0, 3, 1, 2))], num_outputs=1)
+        before.outputs[0].shape, before.outputs[0].type = ir.Shape([1, channels, *space]), x.type
+    assert x.shape is not None
+    image = _noise(tuple(side for side in list(x.shape)[1:] if isinstance(side, int)))
+    model = _file(conv, choice, wiring, x, before)
+    return Probe(to_int8(model, [image[0]] * LEAST_IMAGES), image)
+
+
+def _input(shape: tuple[int, ...]) -> ir.Value:
+    return ir.Value(name="x", shape=ir.Shape([1, *shape]), type=FLOAT)
+
+
+def _noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((1, *shape), np.float32)
+
+
+def _file(conv: Conv, choice: Choice, wiring: Wiring, x: ir.Value, before: ir.Node | None) -> bytes:
+    nodes = lower(conv, choice, wiring, before.outputs[0] if before else x, {})
+    pool = ir.Node("", "GlobalAveragePool", [nodes[-1].outputs[0]], num_outputs=1)
+    y = pool.outputs[0]
+    y.name, y.type, y.shape = "y", FLOAT, ir.Shape([1, conv.channels[1], 1, 1])
+    first = [before] if before else []
+    graph = ir.Graph([x], [y], nodes=[*first, *nodes, pool], opset_imports={"": OPSET}, name="probe")
+    register_constants(graph)
+    return serialize(ir.Model(graph, ir_version=10))
