@@ -19,22 +19,32 @@ struct Simd {
   static Vec load_first(const float* p, int n) { return _mm512_maskz_loadu_epi32(first(n), p); }
   static void store(float* p, Vec v) { _mm512_storeu_si512(p, v); }
   static void store_first(float* p, Vec v, int n) { _mm512_mask_storeu_epi32(p, first(n), v); }
-  static void store(uint8_t* p, Vec v) {  // of unsigned numbers, saturated
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(v));
-  }
-  static void store_first(uint8_t* p, Vec v, int n) { _mm512_mask_cvtusepi32_storeu_epi8(p, first(n), v); }
   static Vec set1(float word) { return _mm512_castps_si512(_mm512_set1_ps(word)); }
   // not by its intrinsic: gcc 12 then copies the sums to and fro
   static Vec fma(Vec weights, Vec pixels, Vec sum) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(pixels), "v"(weights));
     return sum;
   }
-  // Steps of the output. kSmall: no step can be beyond int32.
+  // Steps of the output, rounded. kSmall: none can be beyond int32.
   template <bool kSmall>
-  static Vec quantised(Vec sum, float scale, int zero) {
+  static Vec steps(Vec sum, float scale) {
     __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale));
     if constexpr (!kSmall) value = _mm512_min_ps(value, _mm512_set1_ps(256));
-    return _mm512_max_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(zero)), Vec{});
+    return _mm512_cvtps_epi32(value);
+  }
+  // `count` of 64 steps, with the zero point, as bytes; each of the three narrowings saturates.
+  static void store_bytes(uint8_t* p, const Vec (&v)[4], int zero, int count) {
+    const Vec shift = _mm512_set1_epi16(static_cast<int16_t>(zero));
+    const Vec low = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), shift);
+    const Vec high = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), shift);
+    // narrowing works in quarters, so the words of the result lie in the order 0, 4, 8, 12, 1, ..
+    const Vec order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const Vec bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+    if (count == 64) {
+      _mm512_storeu_si512(p, bytes);
+    } else {
+      _mm512_mask_storeu_epi8(p, (uint64_t{1} << count) - 1, bytes);
+    }
   }
   static void pin(Vec& v) { asm volatile("" : "+v"(v)); }
 };
@@ -42,7 +52,10 @@ struct Simd {
 // The bytes p[0], p[stride] .. p[(n - 1) * stride], n up to 16; reads none beyond. Stride 1 or 2.
 template <int kStride>
 inline __m128i bytes(const uint8_t* p, int n) {
-  if constexpr (kStride == 1) return _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << n) - 1), p);
+  if constexpr (kStride == 1) {
+    if (n == 16) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << n) - 1), p);
+  }
   const __mmask32 wanted = static_cast<__mmask32>((uint64_t{1} << (2 * n - 1)) - 1);
   return _mm256_cvtepi16_epi8(_mm256_maskz_loadu_epi8(wanted, p));
 }
@@ -56,7 +69,8 @@ inline void interleave(const uint8_t* const (&in)[4], int64_t at, int n, float* 
   const __m128i low2 = _mm_unpacklo_epi8(c, d), high2 = _mm_unpackhi_epi8(c, d);
   const __m256i first = _mm256_set_m128i(_mm_unpackhi_epi16(low, low2), _mm_unpacklo_epi16(low, low2));
   const __m256i second = _mm256_set_m128i(_mm_unpackhi_epi16(high, high2), _mm_unpacklo_epi16(high, high2));
-  Simd::store_first(out + at, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1), n);
+  const Simd::Vec words = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+  n == 16 ? Simd::store(out + at, words) : Simd::store_first(out + at, words, n);
 }
 
 void pack_bytes(const Rows& r) {

@@ -6,7 +6,7 @@
 //
 // Simd has: kLanes, Vec, Mask, Out (float, or uint8_t: int8); load, load_first (zeros beyond n), load_even (every other float, zeros beyond n),
 // store, store_first, set1, fma, pin (keeps a value in a register); in
-// float32 add and clamp, in int8 quantised; and, if kMasks > 0, mask(bits),
+// float32 add and clamp, in int8 steps and store_bytes; and, if kMasks > 0, mask(bits),
 // pin_mask, load_masked (zeros where the mask is) for that many masks in registers.
 //
 // In int8 a float is a word of four bytes, set1 spreads it, and fma adds four products to each int32 sum.
@@ -21,6 +21,9 @@
 
 namespace rgp {
 
+// Or gcc calls one of them, and the sums go by way of memory.
+#define RGP_INLINE inline __attribute__((always_inline))
+
 constexpr int kAhead = 512;  // floats: weights are read once a call, in order, and come from far away
 
 template <class Simd, int V, bool kLast>
@@ -33,7 +36,7 @@ constexpr bool kIsInt8 = !std::is_same_v<typename Simd::Out, float>;
 
 // The sums of R output channels, V vectors each, before the first multiply-add; the last vector in part if kLast.
 template <class Simd, int R, int V, bool kLast>
-inline void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V]) {
+RGP_INLINE void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V]) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {  // what is written in the end is fetched while the sums are made
     const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
@@ -60,7 +63,7 @@ inline void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V])
 
 // Stores what `last_step` makes of each vector of sums; it is given the row and where the vector lies in the output.
 template <class Simd, int R, int V, bool kLast, class Step>
-inline void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V], Step last_step) {
+RGP_INLINE void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V], Step last_step) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
@@ -77,20 +80,34 @@ inline void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&s
   }
 }
 
+// int8: four vectors of sums become one of bytes. kSmall: no step of the output is beyond int32.
+template <class Simd, int R, int V, bool kLast, bool kSmall>
+RGP_INLINE void store_bytes(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
+  constexpr int kTogether = 4;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    uint8_t* y = static_cast<uint8_t*>(t.y) + t.outputs[r] * t.y_plane + row * t.y_row;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v += kTogether, y += kTogether * Simd::kLanes) {
+      typename Simd::Vec steps[kTogether] = {};
+#pragma GCC unroll 4
+      for (int i = 0; i < kTogether; ++i)
+        if (v + i < V) steps[i] = Simd::template steps<kSmall>(sum[r][v + i], t.scale[r]);
+      const bool whole = v + kTogether <= V && !(kLast && v + kTogether == V);
+      const int rest = kLast ? t.last - Simd::kLanes : 0;
+      Simd::store_bytes(y, steps, t.zero, whole ? kTogether * Simd::kLanes
+                                                : std::min(V - v, kTogether) * Simd::kLanes +
+                                                      (v + kTogether >= V ? rest : 0));
+    }
+  }
+}
+
 // Adds the residual, clamps and stores; or only stores, if the sums are to go on. In int8: to steps of the output.
 template <class Simd, int R, int V, bool kLast>
-inline void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
+RGP_INLINE void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
   using Vec = typename Simd::Vec;
   if constexpr (kIsInt8<Simd>) {
-    if (t.small) {
-      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int r, ptrdiff_t, int) {
-        return Simd::template quantised<true>(value, t.scale[r], t.zero);
-      });
-    } else {
-      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int r, ptrdiff_t, int) {
-        return Simd::template quantised<false>(value, t.scale[r], t.zero);
-      });
-    }
+    t.small ? store_bytes<Simd, R, V, kLast, true>(t, row, sum) : store_bytes<Simd, R, V, kLast, false>(t, row, sum);
   } else {
     const Vec low = Simd::set1(t.low), high = Simd::set1(t.high);
     const auto clamp = [&](Vec value) { return Simd::clamp(value, low, high); };
@@ -108,7 +125,7 @@ inline void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)
 
 // R * V multiply-adds for V + R loads.
 template <class Simd, int R, int V>
-inline void multiply_add(const float* weights, const typename Simd::Vec (&pixels)[V],
+RGP_INLINE void multiply_add(const float* weights, const typename Simd::Vec (&pixels)[V],
                          typename Simd::Vec (&sum)[R][V]) {
   __builtin_prefetch(weights + kAhead);
 #pragma GCC unroll 8
@@ -120,7 +137,7 @@ inline void multiply_add(const float* weights, const typename Simd::Vec (&pixels
 }
 
 template <class Simd, int V, bool kLast, bool kPin>
-inline void load(const float* x, int last, typename Simd::Vec (&pixels)[V]) {
+RGP_INLINE void load(const float* x, int last, typename Simd::Vec (&pixels)[V]) {
 #pragma GCC unroll 16
   for (int v = 0; v < V; ++v) {
     typename Simd::Vec value = load_of<Simd, V, kLast>(x, v, last);
