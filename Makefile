@@ -78,8 +78,8 @@ bench-peers: install ## speed beside other engines, into benchmarks/results/ (ho
 
 .PHONY: bench-accuracy
 bench-accuracy: install ## accuracy of graph families on rendered characters, into benchmarks/results/ (hours; resumable)
-	test -d runs/glyphs32 || $(BIN)/rgp-train glyphs runs/glyphs32
-	$(BIN)/python -m benchmarks.accuracy runs/glyphs32
+	test -d runs/glyphs || $(BIN)/rgp-train glyphs runs/glyphs --side 16 --per-family 2
+	$(BIN)/python -m benchmarks.accuracy runs/glyphs
 
 .PHONY: bench-kernel
 bench-kernel: install ## measure the native kernel on random graphs beside dense, into benchmarks/results/

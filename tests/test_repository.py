@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
-from benchmarks.results_page import PAGE, page
+from benchmarks.results_page import PAGE, PICTURES, RESULTS, page
 from tests import check_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -216,3 +216,7 @@ def test_the_check_of_the_wheel_runs_as_make_calls_it(tmp_path: Path) -> None:
 
 def test_the_results_page_is_what_the_results_say() -> None:
     assert PAGE.read_text() == page(), "run python -m benchmarks.results_page"
+    for picture in PICTURES:
+        if (RESULTS / picture).is_file():
+            shown = PAGE.parent / "images" / picture
+            assert shown.read_bytes() == (RESULTS / picture).read_bytes(), "run python -m benchmarks.results_page"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rgp.svg import STYLE
 
 @dataclass(frozen=True)
 class Summary:
-    """A case over its seeds; percentages are (mean, deviation), the deviation 0 for one seed."""
+    """A case over its seeds; percentages and losses are (mean, deviation), the deviation 0 for one seed."""
 
     density: str
     case: str
@@ -25,7 +26,16 @@ class Summary:
     aspl: float | None
     val: tuple[float, float]
     test: tuple[float, float]
+    loss: tuple[float, float]
+    """On the test families."""
+    beside: tuple[float, float] | None
+    """Test top-1 less that of the dense network of the same seed: (mean, standard error); None for dense itself."""
     seconds: float
+
+    def spread(self, of: tuple[float, float], digits: int = 2) -> str:
+        """Mean and deviation in words, the mean alone for one run."""
+        mean, deviation = of
+        return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if self.n > 1 else "")
 
 
 def summaries(rows: Sequence[Mapping[str, str]]) -> list[Summary]:
@@ -33,6 +43,7 @@ def summaries(rows: Sequence[Mapping[str, str]]) -> list[Summary]:
     cases: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for row in rows:
         cases.setdefault((row["density"], row["case"]), []).append(row)
+    dense = {row["seed"]: float(row["test_top1"]) for row in rows if row["case"] == "dense"}
     found = []
     for (density, case), of in cases.items():
         lengths = [float(row["aspl"]) for row in of if row["aspl"]]
@@ -45,6 +56,10 @@ def summaries(rows: Sequence[Mapping[str, str]]) -> list[Summary]:
                 statistics.mean(lengths) if lengths else None,
                 _spread([float(row["val_top1"]) for row in of]),
                 _spread([float(row["test_top1"]) for row in of]),
+                _spread([float(row["test_loss"]) for row in of]),
+                _beside([float(row["test_top1"]) - dense[row["seed"]] for row in of if row["seed"] in dense])
+                if case != "dense"
+                else None,
                 statistics.mean(float(row["seconds"]) for row in of),
             )
         )
@@ -56,9 +71,7 @@ def table(rows: Sequence[Mapping[str, str]]) -> Table:
     grid = Table("MACs", "case", "n", "MMAC", "ASPL", "val, %", "test, %", "s a run")
     for each in summaries(rows):
         aspl = "" if each.aspl is None else f"{each.aspl:.3f}"
-        val, test = (
-            f"{mean:.2f}" + (f" ± {deviation:.2f}" if each.n > 1 else "") for mean, deviation in (each.val, each.test)
-        )
+        val, test = each.spread(each.val), each.spread(each.test)
         grid.add_row(each.density, each.case, str(each.n), f"{each.macs:.1f}", aspl, val, test, f"{each.seconds:.0f}")
     return grid
 
@@ -89,3 +102,10 @@ def figure(rows: Sequence[Mapping[str, str]]) -> Figure:
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _beside(differences: Sequence[float]) -> tuple[float, float] | None:
+    if not differences:
+        return None
+    mean, deviation = _spread(differences)
+    return mean, deviation / math.sqrt(len(differences))

@@ -1,8 +1,8 @@
 """``python -m benchmarks.peers``: the compiled network beside what a user would pick instead.
 
 ``prepare`` installs the peers, makes the networks' files and compiles; ``run`` measures, and keeps each cell (network,
-batch, threads) in benchmarks/results/peers.json as soon as it is done: a run that was stopped goes on where it was, and
-a cell measured with the same versions is not measured again without --again. ``show`` prints the table.
+batch, threads, machine) in benchmarks/results/peers.json as soon as it is done: a run that was stopped goes on where it
+was, and a cell measured with the same versions is not measured again without --again. ``show`` prints the table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.peers.rounds import Setup, Worker, measure
 from benchmarks.peers.table import show
 from benchmarks.peers.ways import REFERENCE, WAYS
 from rgp.cli import guarded
-from rgp.environment import available_cores, environment
+from rgp.environment import available_cores, cpu_name, environment
 from rgp.errors import RgpError, UsageError, unknown
 from rgp.files import written_whole
 from rgp.graph_plot import save
@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace, results: Path) -> None:
             raise UsageError(f"{network.name} is not prepared in {options.cache}: run prepare first")
         about = json.loads((folder / "about.json").read_text())
         for batch, threads in _loads(options):
-            key = f"{network.architecture} {network.graph}, batch {batch}, {threads} threads"
+            key = f"{network.architecture} {network.graph}, batch {batch}, {threads} threads, {cpu_name()}"
             done = found["cells"].get(key)
             if done and done["versions"] == current and not options.again:
                 print(f"{key}: done before", file=sys.stderr)

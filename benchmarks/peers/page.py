@@ -1,4 +1,4 @@
-"""The section of docs/results.md: a table for each network, a row for each peer, a column for each cell."""
+"""The section of docs/results.md: a table for each network and machine, a row for each peer, a column for each cell."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from benchmarks.peers.ways import RGP
 def section(results: dict[str, Any]) -> str:
     """Markdown, from what peers.json holds."""
     cells = list(results["cells"].values())
-    about, versions = cells[0]["environment"], cells[0]["versions"]
+    versions = cells[0]["versions"]
     packages = sorted({f"{name} {number}" for each in versions.values() for name, number in each.items()})
     text = [
         "## Beside what you would pick instead",
+        "![Times as fast as ONNX Runtime, dense, fp32](images/peers.svg)",
         "`make bench-peers`. Milliseconds of a batch, and how many times as fast as ONNX Runtime, dense, fp32 that is: "
         "the median over\nrounds in which all take turns, with its 95% interval over three builds (torch.compile and "
         "DeepSparse are built once). Each\npeer at the fastest of its settings in that cell, on as many cores as "
@@ -22,7 +23,7 @@ def section(results: dict[str, Any]) -> str:
         "masked network's, within the share of the largest logit that is given,\nbut for the two smaller networks; of "
         "int8 and bf16 the share of 32 pictures with the same class is given, which says little\nof a trained network: "
         "untrained logits lie close together.\n"
-        f"{about['cores']} cores of an {about['cpu']}, {about['time'][:10]}; {', '.join(packages)}.",
+        f"{', '.join(packages)}.",
         "Settings. ONNX Runtime and rgp: all graph optimisations, prepacked weights, the batch fixed, threads spinning "
         "or not. OpenVINO:\nlatency hint, one stream, the batch fixed, int8 by NNCF. torch.compile: freezing, channels "
         "last, C++ wrapper, sizes fixed.\nDeepSparse: one stream, normalised numbers instead of bytes. int8 of ONNX "
@@ -30,8 +31,8 @@ def section(results: dict[str, Any]) -> str:
         "layer, by magnitude of groups; both in steps of 8 channels, with at most\nthe multiply-accumulates that the "
         "mask leaves.",
     ]
-    for network in dict.fromkeys(_network(cell) for cell in cells):
-        of = [cell for cell in cells if _network(cell) == network]
+    for network, cpu in dict.fromkeys(map(_measured, sorted(cells, key=_time, reverse=True))):
+        of = [cell for cell in cells if _measured(cell) == (network, cpu)]
         share = of[0]["macs"] / of[0]["dense_macs"]
         head = ["peer", *(f"batch {cell['batch']}, {_threads(cell)}" for cell in of), "answers"]
         found = [{row.row: row for row in rows(cell)} for cell in of]
@@ -43,14 +44,20 @@ def section(results: dict[str, Any]) -> str:
             lines.append([said, *(_cell(each.get(name)) for each in found), first.answers])
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         forms = "; ".join(f"{_threads(cell)}, {_forms(cell)}" for cell in of if cell["batch"] == of[0]["batch"])
-        text += [f"{network}, {share:.1%} of the MACs. How rgp runs its convolutions: {forms}.", table]
+        where = f"{of[0]['environment']['cores']} cores of an {cpu}, {_time(of[0])[:10]}"
+        text += [f"{network}, {share:.1%} of the MACs, {where}. How rgp runs its convolutions: {forms}.", table]
     reasons = results["absent"] | {name: reason for cell in cells for name, reason in absent(cell).items()}
     text.append("Not run:\n\n" + "\n".join(f"- {name}: {reason}" for name, reason in reasons.items()))
     return "\n\n".join(text) + "\n"
 
 
-def _network(cell: dict[str, Any]) -> str:
-    return f"{cell['architecture']} `{cell['graph']}`"
+def _measured(cell: dict[str, Any]) -> tuple[str, str]:
+    """What, and on which machine."""
+    return f"{cell['architecture']} `{cell['graph']}`", cell["environment"]["cpu"]
+
+
+def _time(cell: dict[str, Any]) -> str:
+    return str(cell["environment"]["time"])
 
 
 def _threads(cell: dict[str, Any]) -> str:

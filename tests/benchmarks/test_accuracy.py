@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy import __main__ as command
 from benchmarks.accuracy.cases import ARCHITECTURE, CASES, LOOPS, MATCH, Case, graphs, unequal
+from benchmarks.accuracy.page import section
+from benchmarks.accuracy.summary import summaries
 from rgp.errors import UsageError
 from rgp.models.price import price
 
@@ -72,8 +74,21 @@ def test_a_run_that_has_ended_is_not_done_again(tmp_path: Path, capfd: pytest.Ca
     command._run([*asked, *places])  # that would give other seconds
     assert results.read_bytes() == kept
     assert "ring" in capfd.readouterr().out
+    assert f"| 25% | ring | 1 | {int(row['macs']) / 1e6:.1f} | {float(row['aspl']):.3f} |" in section([row])
     with pytest.raises(UsageError, match="none of the cases"):
         command._run([*asked, *places, "--only", "no such case"])
+
+
+def test_differences_to_dense_are_paired_by_seed() -> None:
+    common = {"density": "25%", "macs": "1", "aspl": "", "val_top1": "1", "test_loss": "1", "seconds": "1"}
+    tops = {"dense": (80, 90, 70), "ring": (81, 91), "circulant": (82, 94)}
+    rows = [
+        {**common, "case": case, "seed": str(seed), "test_top1": str(top)}
+        for case, of in tops.items()
+        for seed, top in enumerate(of)
+    ]
+    found = {each.case: each.beside for each in summaries(rows)}
+    assert found == {"dense": None, "ring": (1, 0), "circulant": (3, 1)}
 
 
 def test_without_data_it_says_what_to_give() -> None:
