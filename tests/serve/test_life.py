@@ -187,7 +187,7 @@ def test_a_hanging_engine_fills_the_house_and_no_more(bundle: Bundle) -> None:
 
 
 def test_slow_bodies_are_408_and_harm_nobody(bundle: Bundle) -> None:
-    with running(bundle, body_seconds=1, max_waiting=2) as run, contextlib.ExitStack() as stack:
+    with running(bundle, body_seconds=4, max_waiting=2) as run, contextlib.ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", run.port), timeout=30)) for _ in range(20)]
         for connection in slow:
             connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\nabc")
