@@ -40,6 +40,13 @@ class BodyTooLargeError(HTTPException):
         self.unread = unread
 
 
+class UpgradeRefusedError(HTTPException):
+    """Another protocol was asked for; what follows the headers, a body most likely, is not read as one."""
+
+    def __init__(self, protocol: str) -> None:
+        super().__init__(400, f"Upgrade: {protocol!r:.40} is not offered: send plain HTTP/1.1 without it")
+
+
 def check_headers(headers: Headers, limit: int, accepted: Sequence[str]) -> None:
     """Refuse what the headers alone forbid, before a byte of the body is read; raises HTTPException (400, 413, 415).
 
@@ -53,7 +60,7 @@ def check_headers(headers: Headers, limit: int, accepted: Sequence[str]) -> None
             415, f"content encoding {headers['content-encoding']!r:.80} is not accepted: send the image as it is"
         )
     if "upgrade" in headers:  # the parser takes what follows for another protocol: the body would be lost
-        raise HTTPException(400, f"Upgrade: {headers['upgrade']!r:.40} is not offered: send plain HTTP/1.1 without it")
+        raise UpgradeRefusedError(headers["upgrade"])
     kind = media_type(headers)
     if kind not in accepted:
         named = ", ".join(kind for kind in accepted if kind)

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from rgp.errors import BundleError, ImageError, ImageTooLargeError, RgpError, UsageError
-from rgp.serve.body import BodyTooLargeError
+from rgp.serve.body import BodyTooLargeError, UpgradeRefusedError
 
 LINGER_SECONDS = 2.0
 GONE = 499
@@ -43,6 +43,11 @@ def install(app: FastAPI) -> None:
             content = _content(error.detail, request.state.request_id)
             return _LingeringResponse(content, error.status_code, {"connection": "close"})
         return _refused(request, error.status_code, error.detail)
+
+    @app.exception_handler(UpgradeRefusedError)
+    async def upgrade_refused(request: Request, error: UpgradeRefusedError) -> Response:
+        content = _content(error.detail, request.state.request_id)
+        return _LingeringResponse(content, error.status_code, {"connection": "close"}, until="http.disconnect")
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(request: Request, error: RequestValidationError) -> Response:
@@ -80,13 +85,19 @@ class _LingeringResponse(JSONResponse):
     """Answers at once, throws away what still comes of the request for a while, then closes the connection.
 
     Closing while the client still sends would reset the connection, and the client might lose the answer;
-    reading to the end would let it send for ever.
+    reading to the end would let it send for ever. ``until``: the message after which nothing comes, if that is not the
+    last piece of the body.
     """
+
+    def __init__(self, content: Any, status: int, headers: dict[str, str], *, until: str = "") -> None:
+        super().__init__(content, status, headers)
+        self._until = until
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with anyio.move_on_after(LINGER_SECONDS):
-            while (await receive()).get("more_body", False):
-                pass
+            message = await receive()
+            while message["type"] != self._until if self._until else message.get("more_body", False):
+                message = await receive()
         await send({"type": "http.response.body", "body": b""})

@@ -25,6 +25,7 @@ MAX_HEAD_BYTES = 64 << 10
 them all for each piece that comes."""
 LEAST_CHUNK_SHARE = 8
 """Of a byte of body, so many bytes of framing are no surplus: chunks of one byte take six."""
+BODY_HEADERS = (b"content-length", b"transfer-encoding")
 MAX_PIPELINED = 16
 """Requests on one connection that wait for the one before them; uvicorn would take any number."""
 LAST_BYTES_SECONDS = 0.3
@@ -109,12 +110,16 @@ class _Protocol(HttpToolsProtocol):
     _coming = False
     _body = 0
     """Bytes of body in the piece that is parsed."""
+    _lost = False
+    """Whether what still comes is a body that the parser takes for requests."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # TCP: always a Transport
         self._expect()
 
     def data_received(self, data: bytes) -> None:
+        if self._lost:
+            return
         self._body = 0
         super().data_received(data)
         surplus = self._surplus + len(data) - (1 + LEAST_CHUNK_SHARE) * self._body
@@ -142,6 +147,11 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._forget()
         super().on_headers_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        super()._unsupported_upgrade_warning()
+        if {name: value for name, value in self.headers if name in BODY_HEADERS and value != b"0"}:
+            self._lost, self.cycle.keep_alive = True, False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from pathlib import Path
@@ -160,3 +161,33 @@ def test_a_few_clients_that_declare_much_and_send_nothing_keep_nobody_out(bundle
         while "rgp_bodies_being_read 12.0" not in client.get("/metrics").text and time.monotonic() < until:
             time.sleep(0.05)
         assert client.post("/classify", content=IMAGE).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 400\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_body_behind_a_refused_upgrade_is_no_second_request(body: bytes, server: Server) -> None:
+    """Its answer would be read as that of the next request on the connection."""
+    upgrade = b"Host: x\r\nContent-Type: image/jpeg\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+        connection.sendall(b"POST /classify HTTP/1.1\r\n" + upgrade + body + b"\r\n")
+        time.sleep(0.2)
+        said = b""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(b"x" * 200)
+            connection.sendall(b"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            while piece := connection.recv(65536):
+                said += piece
+    assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in said.lower()
+    assert b"is not offered" in said
+
+
+def test_a_request_without_a_body_may_ask_for_an_upgrade_and_go_on(server: Server) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+        for _ in range(3):
+            connection.sendall(head)
+            said = b""
+            while not said.endswith(b"}"):
+                said += connection.recv(65536)
+            assert said.startswith(b"HTTP/1.1 200 ")
