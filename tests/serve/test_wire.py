@@ -57,7 +57,8 @@ def test_what_is_not_http_in_any_pieces_harms_no_other_caller(
             for at in range(0, min(len(data), 20 * cut), cut):
                 connection.sendall(data[at : at + cut])
             connection.sendall(data[20 * cut :])
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # it may have been cut off by now
+                connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(65536)
             assert not answer or answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 4", b"HTTP/1.1 100")), answer
     assert client.get("/healthz").status_code == 200
