@@ -133,7 +133,10 @@ std::vector<int32_t> all_quads(const Geometry& g, const int8_t* weight) {
     quads.insert(quads.end(), channels.begin(), channels.begin() + whole);
     for (size_t i = whole; i < channels.size(); ++i) left.emplace_back(readers, channels[i]);
   }
-  const bool clusters = left.size() <= kMostJoined;
+  if (left.size() > kMostJoined) {  // no structure, and every pair would be compared
+    for (const auto& each : left) quads.push_back(each.second);
+    return quads;
+  }
   while (!left.empty()) {
     Bits both = left.front().first;
     quads.push_back(left.front().second);
@@ -144,11 +147,9 @@ std::vector<int32_t> all_quads(const Geometry& g, const int8_t* weight) {
         for (size_t word = 0; word < bits.size(); ++word) together += __builtin_popcountll(both[word] | bits[word]);
         return together;
       };
-      auto best = left.begin();
-      if (clusters)
-        best = std::min_element(left.begin(), left.end(), [&](const auto& a, const auto& b) {
-          return joined(a.first) < joined(b.first);
-        });
+      const auto best = std::min_element(left.begin(), left.end(), [&](const auto& a, const auto& b) {
+        return joined(a.first) < joined(b.first);
+      });
       for (size_t word = 0; word < both.size(); ++word) both[word] |= best->first[word];
       quads.push_back(best->second);
       left.erase(best);
