@@ -32,6 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "recipes.json"
 # the paper's 0.1 at 256 images a step, scaled to 64 (Goyal et al., arXiv 1706.02677)
 COMMON: dict[str, Any] = {"lr": 0.025, "batch_size": 64, "weight_decay": 5e-4}
 PAPER: dict[str, Any] = COMMON | {"rate_per": "epoch"}
+# the recipe as it was: its density-scaled weights are gone since
 RGP: dict[str, Any] = COMMON | {
     **{"norm_decay": False, "warmup_epochs": 1, "label_smoothing": 0.1},
     **{"ema": 0.99, "init": "density"},
