@@ -36,7 +36,7 @@ def section(rows: Sequence[Mapping[str, str]]) -> str:
         "the random graphs. Families of fonts are disjoint\nbetween training, validation and test. *Beside dense*: "
         "percentage points, paired by seed, with their standard error.\n"
         f"{about['cores']} cores of an {about['cpu']}, {about['time'][:10]}.\n\n"
-        f"{table}\n\n![Test accuracy over the average path length and over the MACs](images/accuracy.svg)\n"
+        f"{table}\n\n![Test accuracy of every case, and over the average path length](images/accuracy.svg)\n"
     )
 
 

@@ -78,25 +78,31 @@ def table(rows: Sequence[Mapping[str, str]]) -> Table:
 
 @mpl.rc_context({**STYLE, "text.parse_math": False})
 def figure(rows: Sequence[Mapping[str, str]]) -> Figure:
-    """Test accuracy, mean and deviation, over the ASPL (one graph for all layers) and over the MACs."""
-    drawn = Figure(figsize=(11, 4.5), layout="constrained")
-    paths, macs = drawn.subplots(1, 2, sharey=True)
+    """Test accuracy, mean and deviation: of every case, and over the ASPL where one graph is in all layers."""
     said = summaries(rows)
+    drawn = Figure(figsize=(11, 0.8 + 0.24 * len(said)), layout="constrained")
+    cases, paths = drawn.subplots(1, 2, width_ratios=(3, 2))
     for density, colour in zip(dict.fromkeys(each.density for each in said), (GREY, *SERIES[1:]), strict=False):
-        for axis, of in ((paths, "aspl"), (macs, "macs")):
-            shown = [each for each in said if each.density == density and getattr(each, of) is not None]
-            if shown:
-                places = [getattr(each, of) for each in shown]
-                means, deviations = zip(*(each.test for each in shown), strict=True)
-                axis.errorbar(
-                    places, means, deviations, fmt="o", color=colour, capsize=2, label=f"{density} of the MACs"
+        places = [place for place, each in enumerate(said) if each.density == density]
+        means, deviations = zip(*(said[place].test for place in places), strict=True)
+        cases.errorbar(means, places, xerr=deviations, fmt="o", color=colour, capsize=2, label=f"{density} of the MACs")
+        # other settings than the graph's have no place on the right
+        shown = [said[place] for place in places if said[place].aspl is not None and "init" not in said[place].case]
+        if shown:
+            means, deviations = zip(*(each.test for each in shown), strict=True)
+            lengths = [each.aspl for each in shown]
+            paths.errorbar(lengths, means, deviations, fmt="o", color=colour, capsize=2)
+        for each in shown:
+            if each.case == "ring" or each.case.startswith("ladder"):
+                paths.annotate(
+                    each.case, (each.aspl or 0, each.test[0]), (4, 4), textcoords="offset points", fontsize=7
                 )
-            for each in shown if axis is paths else ():
-                axis.annotate(each.case, (each.aspl or 0, each.test[0]), (4, 4), textcoords="offset points", fontsize=7)
+    cases.set_yticks(range(len(said)), [each.case for each in said], fontsize=8)
+    cases.invert_yaxis()
+    cases.set_xlabel("top-1 on the test families, %")
+    cases.legend(fontsize=8, loc="lower left")
     paths.set_xlabel("average shortest path length of the graph")
     paths.set_ylabel("top-1 on the test families, %")
-    macs.set_xlabel("million MACs for an image")
-    macs.legend(fontsize=8)
     return drawn
 
 
