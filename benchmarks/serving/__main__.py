@@ -48,7 +48,10 @@ def main() -> int:
             part = Part(options.bundle, options.cache, options.quick, options.leak)
             found = PARTS[name][0](part)
             _keep(results, f"{name}-leaking" if options.leak else name, {**found, **_about(part)})
-            failed.extend(what for what, holds in found.get("verdicts", {}).items() if not holds)
+            for what, holds in found["verdicts"].items():
+                print(f"{'yes' if holds else 'NO '} {what}")
+                if not holds:
+                    failed.append(what)
         said = json.loads(results.read_text())
         if "peers" in said:
             save(figure(said["peers"]), results.with_suffix(".svg"))

@@ -59,8 +59,6 @@ def run(part: Part) -> dict[str, Any]:
     }
     console = Console()
     console.print(f"{dict(outcomes)}, {classes} probabilities each; lane: {lane}", markup=False, highlight=False)
-    for what, holds in result["verdicts"].items():
-        console.print(f"{'yes' if holds else 'NO '} {what}", highlight=False)
     return result
 
 

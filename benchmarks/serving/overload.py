@@ -158,5 +158,3 @@ def _print(result: dict[str, Any]) -> None:
     console.print(table)
     if any(each["overload"]["generator_was_the_limit"] for each in result["rounds"]):
         console.print("the generator was late: latencies contain its own waiting for a core")
-    for what, holds in result["verdicts"].items():
-        console.print(f"{'yes' if holds else 'NO '} {what}", highlight=False)

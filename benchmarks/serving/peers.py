@@ -244,8 +244,6 @@ def _print(result: dict[str, Any]) -> None:
         )  # fmt: skip
     console = Console(width=140)
     console.print(table)
-    for what, holds in result["verdicts"].items():
-        console.print(f"{'yes' if holds else 'NO '} {what}", highlight=False)
     for name, why in result["absent"].items():
         console.print(f"{name}: not measured: {why}", markup=False, highlight=False)
 

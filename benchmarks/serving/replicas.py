@@ -87,5 +87,3 @@ def _print(result: dict[str, Any]) -> None:
             f"{way['p50_ms']:.1f}", str(way["not_200"]),
         )  # fmt: skip
     Console(width=120).print(table)
-    for what, holds in result["verdicts"].items():
-        print(f"{'yes' if holds else 'NO '} {what}")

@@ -110,5 +110,3 @@ def _print(result: dict[str, Any]) -> None:
         "{from_sigterm_to_ready_s}".format(**result),
         markup=False, highlight=False,
     )  # fmt: skip
-    for what, holds in result["verdicts"].items():
-        console.print(f"{'yes' if holds else 'NO '} {what}", highlight=False)

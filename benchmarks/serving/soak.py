@@ -117,5 +117,3 @@ def _print(result: dict[str, Any]) -> None:
         f"{idle['before']:.2f}% before, {idle['after']:.2f}% after, over {idle['seconds']:g} s",
         highlight=False,
     )
-    for what, holds in result["verdicts"].items():
-        console.print(f"{'yes' if holds else 'NO '} {what}", highlight=False)

@@ -39,22 +39,7 @@ struct Simd {
 }  // namespace
 
 const Kernels* avx512() {
-  static const Kernels found = [] {
-    Kernels k{"avx512", Simd::kLanes, 3, {}, {}, pack<Simd>, peak<Simd>};
-    add_flat<Simd, 1, 14>(k, 0);
-    add_flat<Simd, 2, 10>(k, 1);
-    add_flat<Simd, 4, 6>(k, 2);
-    add_flat<Simd, 8, 3>(k, 3);
-    add_tall<Simd, 1, 1, 6>(k, 0);
-    add_tall<Simd, 1, 2, 6>(k, 0);
-    add_tall<Simd, 1, 3, 6>(k, 0);
-    add_tall<Simd, 1, 4, 6>(k, 0);
-    add_tall<Simd, 2, 1, 6>(k, 1);
-    add_tall<Simd, 2, 2, 5>(k, 1);
-    add_tall<Simd, 4, 1, 4>(k, 2);
-    add_tall<Simd, 4, 2, 2>(k, 2);
-    return k;
-  }();
+  static const Kernels found = with_avx512_tiles<Simd>({"avx512", Simd::kLanes, 3, {}, {}, pack<Simd>, peak<Simd>});
   return &found;
 }
 

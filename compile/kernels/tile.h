@@ -331,4 +331,22 @@ void add_tall(Kernels& k, int kind) {
   k.tall[1][kind][V][T] = tall<Simd, R, T, V, 2>;
 }
 
+// The tiles of AVX-512, in float32 and in int8: as large as its 32 registers allow.
+template <class Simd>
+Kernels with_avx512_tiles(Kernels k) {
+  add_flat<Simd, 1, 14>(k, 0);
+  add_flat<Simd, 2, 10>(k, 1);
+  add_flat<Simd, 4, 6>(k, 2);
+  add_flat<Simd, 8, 3>(k, 3);
+  add_tall<Simd, 1, 1, 6>(k, 0);
+  add_tall<Simd, 1, 2, 6>(k, 0);
+  add_tall<Simd, 1, 3, 6>(k, 0);
+  add_tall<Simd, 1, 4, 6>(k, 0);
+  add_tall<Simd, 2, 1, 6>(k, 1);
+  add_tall<Simd, 2, 2, 5>(k, 1);
+  add_tall<Simd, 4, 1, 4>(k, 2);
+  add_tall<Simd, 4, 2, 2>(k, 2);
+  return k;
+}
+
 }  // namespace rgp

@@ -62,11 +62,10 @@ def _quantised(conv: ir.Node) -> tuple[list[ir.Value | None], ir.Value] | None:
     if x is None or weight is None or bias is None or len(quantise.inputs) != 3:
         return None
     y = quantise.outputs[0]
-    numbers = (*x, *weight, *quantise.inputs[1:], bias[0])
-    types = [ir.DataType.UINT8 if value is x[0] else value.dtype if value else None for value in numbers]
-    whole = [types[index] for index in (2, 3, 7, 8)]
+    numbers = [*x, *weight, *quantise.inputs[1:], bias[0]]
+    whole = [value.dtype if value else None for value in (numbers[index] for index in (2, 3, 7, 8))]
     expected = [ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32]
-    return (list(numbers), y) if whole == expected else None
+    return (numbers, y) if whole == expected else None
 
 
 def _dequantised(value: ir.Value | None) -> tuple[ir.Value | None, ...] | None:
