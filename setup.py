@@ -24,6 +24,7 @@ AVX512 = ["-mavx512f", "-mprfchw", "-Wno-uninitialized", "-Wno-maybe-uninitializ
 INSTRUCTIONS = {
     "x86_64": {
         "avx512.cpp": AVX512,
+        "avx512_bf16.cpp": [*AVX512, "-mavx512bw", "-mavx512vl", "-mavx512bf16"],
         "avx512_vnni.cpp": [*AVX512, "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
         "avx2.cpp": ["-mavx2", "-mfma"],
     }

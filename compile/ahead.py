@@ -17,9 +17,9 @@ from rgp.engines.target import Target
 def missing_kernel(target: Target, conv: Conv, choice: Choice) -> str | None:
     """Why the engine has no kernel for ``choice``; None if it has. Grouped convolutions and our own may be missing."""
     if choice.lowering == "native":
-        if (target.engine, target.device) != ("ort", "cpu") or target.precision not in ("fp32", "int8"):
-            return "our kernels compute float32 and int8 in ONNX Runtime on CPUs"
-        return native.missing_int8() if target.precision == "int8" else native.missing()
+        if (target.engine, target.device) != ("ort", "cpu"):
+            return "our kernels run in ONNX Runtime on CPUs"
+        return native.missing(target.precision)
     if target.engine == "ort" or choice.lowering != "grouped":
         return None
     from rgp.engines.tensorrt.probe import grouped_refusal  # found only where an extra brought the library

@@ -25,6 +25,7 @@ EPILOG = """examples:
 
   rgp-compile pruned.onnx                              any ONNX model with zeros in blocks
   rgp-compile pruned.onnx --preprocess imagenet --labels imagenet.txt   so that it can be served too
+  rgp-compile best.pth --precision bf16                on CPUs with AVX-512 BF16
   rgp-compile best.pth --precision int8 --images val   quantised, calibrated on real images
   rgp-compile best.pth --plan bundle/plan.json         the same choices on another machine, nothing measured again
   rgp-compile bundle --explain layer1.0.conv2          why this layer runs as it does

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rgp.compile.precision import supported, to_bf16, to_fp16, to_int8
+from rgp.compile.precision import supported, to_bf16, to_bf16_kernels, to_fp16, to_int8
 from rgp.engines.target import Target
 from rgp.errors import UsageError
 
@@ -20,11 +20,14 @@ def refuse_unsupported(target: Target) -> None:
 
 
 def convert(onnx: bytes, *, target: Target, calibration: Sequence[NDArray[Any]]) -> bytes:
-    """The file in the target's type; int8 is quantised on ``calibration``, images as the network takes them."""
+    """The file in the target's type; int8 is quantised on ``calibration``, images as the network takes them.
+
+    bf16 on ONNX Runtime's CPU is our kernels' alone: a file without them, a dense network above all, stays float32.
+    """
     if target.precision == "fp16":
         return to_fp16(onnx)
     if target.precision == "bf16":
-        return to_bf16(onnx)
+        return to_bf16_kernels(onnx) if (target.engine, target.device) == ("ort", "cpu") else to_bf16(onnx)
     if target.precision == "int8":  # TensorRT reads symmetric scales only
         return to_int8(onnx, calibration, symmetric=target.engine != "ort")
     return onnx

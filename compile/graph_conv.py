@@ -1,10 +1,11 @@
 """The operators of the native kernels as ONNX has them: nodes of the domain ``rgp``, each with a function beside it.
 
-GraphConv[Add][Relu|Relu6](X, W, B[, R]) with ``strides`` and ``pads`` as Conv has them: the convolution, what is added
-to it, the activation. QLinearGraphConv has the inputs of QLinearConv, all constants but X. The weight is dense, zeros
-included, and the kernel finds in it who reads whom: nothing in the file can disagree with it. The function's body is
-stock operators, so the file means the same to every runtime (https://onnx.ai/onnx/repo-docs/IR.html, model-local
-functions).
+[Bf16]GraphConv[Add][Relu|Relu6](X, W, B[, R]) with ``strides`` and ``pads`` as Conv has them: the convolution, what is
+added to it, the activation; X, W, R and the output in bfloat16 where the name says so. QLinearGraphConv has the inputs
+of QLinearConv, all constants but X. The weight is dense, zeros included, and the kernel finds in it who reads whom:
+nothing in the file can disagree with it. The function's body is stock operators, so the file means the same to every
+runtime (https://onnx.ai/onnx/repo-docs/IR.html, model-local functions); that for bfloat16 computes in float32 between
+casts, as not every runtime has a convolution in bfloat16.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rgp.engines.native import DOMAIN, INT8
+from rgp.engines.native import BF16, DOMAIN, INT8
 
 ACTIVATIONS = ("", "Relu", "Relu6")
 ATTRIBUTES = ("strides", "pads")
@@ -41,6 +42,11 @@ def declare(model: ir.Model) -> None:
         model.graph.opset_imports[DOMAIN] = 1
 
 
+def in_bf16(node: ir.Node) -> frozenset[int]:
+    """Which inputs of ``node`` are bfloat16 in the operator with BF16 before its name; none if it is not of ours."""
+    return frozenset({0, 1, 3}) if node.op_type in _OPERATORS else frozenset()
+
+
 def steps(node: ir.Node) -> list[ir.Node]:
     """Stock operators that do what ``node``, one of ours for float32, does: the Conv, and what is fused to it."""
     adds, activation = _OPERATORS[node.op_type]
@@ -63,15 +69,31 @@ def _steps(
     return nodes
 
 
+def _steps_in_bf16(
+    inputs: Sequence[ir.Value], attributes: Sequence[ir.Attr], *, adds: bool, activation: str
+) -> list[ir.Node]:
+    casts = [_cast(value, ir.DataType.FLOAT) for index, value in enumerate(inputs) if index != 2]
+    x, weight, *added = (cast.outputs[0] for cast in casts)
+    nodes = _steps([x, weight, inputs[2], *added], attributes, adds=adds, activation=activation)
+    return [*casts, *nodes, _cast(nodes[-1].outputs[0], ir.DataType.BFLOAT16)]
+
+
+def _cast(value: ir.Value, to: ir.DataType) -> ir.Node:
+    return ir.Node("", "Cast", [value], [ir.AttrInt64("to", to.value)], num_outputs=1)
+
+
 def _function(name: str, opset: int) -> ir.Function:
     same = [ir.RefAttr(each, each, ir.AttributeType.INTS) for each in ATTRIBUTES]
     if name == INT8:
         inputs = [ir.Value(name=each) for each in QLINEAR_INPUTS]
         nodes = [ir.Node("", "QLinearConv", inputs, same, num_outputs=1)]
     else:
-        adds, activation = _OPERATORS[name]
+        adds, activation = _OPERATORS[name.removeprefix(BF16)]
         inputs = [ir.Value(name=each) for each in ("X", "W", "B", "R")[: 4 if adds else 3]]
-        nodes = _steps(inputs, same, adds=adds, activation=activation)
+        if name.startswith(BF16):
+            nodes = _steps_in_bf16(inputs, same, adds=adds, activation=activation)
+        else:
+            nodes = _steps(inputs, same, adds=adds, activation=activation)
     for index, node in enumerate(nodes):
         node.outputs[0].name = f"step{index}"
     nodes[-1].outputs[0].name = "Y"

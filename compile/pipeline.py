@@ -171,7 +171,7 @@ def compile_source(
         latency=latency,
         built=built,
         plan=plan,
-        verdict=_verdict(plan, latency[0], cost.macs / max(1, cost.dense_macs))
+        verdict=_verdict(plan, latency[0], cost.macs / max(1, cost.dense_macs), target)
         if latency
         else f"Built for {where['engine']} {where['version']}, not measured: {absent}",
         sizes={name: len(data) for name, data in files.items()},
@@ -228,12 +228,13 @@ def _planned(source: Source, settings: Settings, progress: Progress) -> tuple[ir
 
 
 def _tuner(settings: Settings) -> Tuner:
-    """Single layers are measured in fp32, whatever the network's numbers will be; but in int8 on ONNX Runtime's CPU."""
-    int8 = settings.target == Target(precision="int8")
-    target = settings.target if int8 else replace(settings.target, precision="fp32")
+    """Single layers are measured in the network's numbers on ONNX Runtime's CPU, elsewhere in fp32."""
+    on_cpu = replace(settings.target, precision="fp32") == Target()
+    precision = settings.target.precision if on_cpu else "fp32"
+    target = replace(settings.target, precision=precision)
     identity: dict[str, Any] = {**target.describe(settings.threads), "cpu": cpu_name(), "kernels": native.identity()}
-    if int8:
-        identity["precision"] = "int8"
+    if precision != "fp32":
+        identity["precision"] = precision
     start = partial(target.start, threads=settings.threads, batches=(1,), kept=False)
     budget = BUDGETS[settings.tune] if target.absent() is None else None
 
@@ -242,7 +243,7 @@ def _tuner(settings: Settings) -> Tuner:
             return f"excluded by --without {choice.lowering}"
         return missing_kernel(settings.target, conv, choice)
 
-    return Tuner(start, identity, budget, TuneCache(settings.cache), refusal, int8=int8)
+    return Tuner(start, identity, budget, TuneCache(settings.cache), refusal, precision=precision)
 
 
 def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings, stages: Stages) -> list[Comparison]:
@@ -256,8 +257,9 @@ def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings,
     return comparisons
 
 
-def _verdict(plan: Plan, latency: Comparison, kept: float) -> str:
+def _verdict(plan: Plan, latency: Comparison, kept: float, target: Target) -> str:
     """One line that tells the truth; ``kept``: the share of the dense multiply-accumulates that count."""
+    dense = "dense float32" if target == Target(precision="bf16") else "dense"  # which is all that there is
     if plan.lowers_nothing:
         masked = any(layer.conv.structure.density < 1 for layer in plan.layers)
         measured = any(timing.ms is not None for layer in plan.layers for timing in layer.timings)
@@ -270,5 +272,5 @@ def _verdict(plan: Plan, latency: Comparison, kept: float) -> str:
     low, high = latency.speedup_ci95
     where = f"at batch {latency.batch} [{low:.2f} to {high:.2f}]"
     if low <= 1:
-        return f"No certain difference from dense: {latency.speedup:.2f}x {where}; measure again on a quieter machine"
-    return f"{latency.speedup:.2f}x faster than dense {where}"
+        return f"No certain difference from {dense}: {latency.speedup:.2f}x {where}; measure again on a quieter machine"
+    return f"{latency.speedup:.2f}x faster than {dense} {where}"

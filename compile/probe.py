@@ -6,6 +6,7 @@ that begins and ends; networks keep it up from layer to layer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from rgp.compile.layout import Wiring
 from rgp.compile.nodes import initializer
 from rgp.compile.onnx_bytes import OPSET, serialize
 from rgp.compile.precision.int8 import LEAST_IMAGES, to_int8
+from rgp.compile.precision.kernel_bf16 import to_bf16_kernels
 from rgp.compile.rewrite import lower, register_constants
 
 FLOAT = ir.TensorType(ir.DataType.FLOAT)
@@ -49,7 +51,7 @@ def fp32_probe(conv: Conv, choice: Choice, wiring: Wiring) -> Probe:
     if choice.lowering == "native":
         before = ir.Node("", "Relu", [x], num_outputs=1)
     before.outputs[0].shape, before.outputs[0].type = x.shape, x.type
-    return Probe(_file(conv, choice, wiring, x, before), _noise(image_shape(conv)))
+    return Probe(_file(conv, choice, wiring, x, [before]), _noise(image_shape(conv)))
 
 
 def int8_probe(conv: Conv, choice: Choice, wiring: Wiring) -> Probe:
@@ -59,7 +61,33 @@ def int8_probe(conv: Conv, choice: Choice, wiring: Wiring) -> Probe:
     wants them first. Without that, plans change between the two more often than is good for the network.
     """
     x, image = _input(image_shape(conv)), _noise(image_shape(conv))
-    return Probe(to_int8(_file(conv, choice, wiring, x, None), [image[0]] * LEAST_IMAGES), image)
+    return Probe(to_int8(_file(conv, choice, wiring, x, []), [image[0]] * LEAST_IMAGES), image)
+
+
+def bf16_probe(conv: Conv, choice: Choice, wiring: Wiring) -> Probe:
+    """The convolution from bfloat16 to bfloat16, and global average pooling: around our kernel one cast on each side.
+
+    What is not our kernel computes in float32, and pays for two more, as it does between neighbours that are.
+    """
+    x, image = _input(image_shape(conv)), _noise(image_shape(conv))
+    if choice.lowering == "native":
+        return Probe(to_bf16_kernels(_file(conv, choice, wiring, x, [])), image)
+    before = _casts(x)
+    return Probe(_file(conv, choice, wiring, x, before, rounded=True), image)
+
+
+PROBES = {"fp32": fp32_probe, "bf16": bf16_probe, "int8": int8_probe}
+"""By precision."""
+
+
+def _casts(value: ir.Value) -> list[ir.Node]:
+    """To bfloat16 and back."""
+    nodes: list[ir.Node] = []
+    for to in (ir.DataType.BFLOAT16, ir.DataType.FLOAT):
+        node = ir.Node("", "Cast", [nodes[-1].outputs[0] if nodes else value], [ir.AttrInt64("to", to.value)])
+        node.outputs[0].shape, node.outputs[0].type = value.shape, ir.TensorType(to)
+        nodes.append(node)
+    return nodes
 
 
 def _input(shape: tuple[int, ...]) -> ir.Value:
@@ -70,12 +98,15 @@ def _noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.random.default_rng(0).random((1, *shape), np.float32)
 
 
-def _file(conv: Conv, choice: Choice, wiring: Wiring, x: ir.Value, before: ir.Node | None) -> bytes:
-    nodes = lower(conv, choice, wiring, before.outputs[0] if before else x, {})
+def _file(
+    conv: Conv, choice: Choice, wiring: Wiring, x: ir.Value, before: Sequence[ir.Node], *, rounded: bool = False
+) -> bytes:
+    nodes = [*before, *lower(conv, choice, wiring, before[-1].outputs[0] if before else x, {})]
+    if rounded:
+        nodes += _casts(nodes[-1].outputs[0])
     pool = ir.Node("", "GlobalAveragePool", [nodes[-1].outputs[0]], num_outputs=1)
     y = pool.outputs[0]
     y.name, y.type, y.shape = "y", FLOAT, ir.Shape([1, conv.channels[1], 1, 1])
-    first = [before] if before else []
-    graph = ir.Graph([x], [y], nodes=[*first, *nodes, pool], opset_imports={"": OPSET}, name="probe")
+    graph = ir.Graph([x], [y], nodes=[*nodes, pool], opset_imports={"": OPSET}, name="probe")
     register_constants(graph)
     return serialize(ir.Model(graph, ir_version=10))

@@ -19,7 +19,7 @@ from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.estimate import estimated_speedup
 from rgp.compile.layout import TermWiring, Wiring, wire
-from rgp.compile.probe import Probe, fp32_probe, image_shape, int8_probe
+from rgp.compile.probe import PROBES, Probe, image_shape
 from rgp.compile.structure import Channels
 from rgp.compile.tune_cache import TuneCache
 from rgp.engines import Engine
@@ -90,8 +90,8 @@ class Tuner:
     """Measures at batch 1 on the engine that ``start`` builds from an ONNX file's bytes.
 
     ``identity``: all that decides its times (engine, version, device, threads, CPU); ``budget`` None: estimates.
-    ``refusal``: why the engine has no kernel for a choice, None if it has. ``int8``: measured as the quantised network
-    will run.
+    ``refusal``: why the engine has no kernel for a choice, None if it has. ``precision``: one of PROBES, that in which
+    it is measured.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Tuner:
         cache: TuneCache | None = None,
         refusal: Callable[[Conv, Choice], str | None] = lambda conv, choice: None,
         *,
-        int8: bool = False,
+        precision: str = "fp32",
     ) -> None:
-        self.budget, self.refusal, self._int8 = budget, refusal, int8
+        self.budget, self.refusal, self._probe = budget, refusal, PROBES[precision]
         self._start, self._identity, self._cache = start, identity, cache or TuneCache(None)
         self._known: dict[str, Timing] = {}
 
@@ -165,8 +165,7 @@ class Tuner:
         ins, outs = (tuple(range(count)) for count in conv.channels)
         dense = Choice.dense(conv)
         straight = Wiring(ins, outs, (TermWiring(ins, outs),))
-        probe = int8_probe if self._int8 else fp32_probe
-        plain, lowered = probe(conv, dense, straight), probe(conv, choice, wiring)
+        plain, lowered = self._probe(conv, dense, straight), self._probe(conv, choice, wiring)
 
         def running(probe: Probe) -> Callable[[], Run]:
             return lambda: partial(self._start(probe.model).run, probe.image)

@@ -20,7 +20,7 @@ from benchmarks.peers.networks import Network, folder_of, make
 from benchmarks.peers.plot import figure
 from benchmarks.peers.rounds import Setup, Worker, measure
 from benchmarks.peers.table import show
-from benchmarks.peers.ways import REFERENCE, WAYS
+from benchmarks.peers.ways import REFERENCE, RGP, WAYS
 from rgp.cli import guarded
 from rgp.environment import available_cores, cpu_name, environment
 from rgp.errors import RgpError, UsageError, unknown
@@ -33,7 +33,7 @@ GRAPHS = ("random:64_16", "random:64_24", "random:64_36")
 BATCHES = (1, 8)
 BUILDS, ROUNDS = 3, 5
 ABSENT = {
-    "rgp and ONNX Runtime, bf16": "ONNX Runtime on CPUs has no bf16 convolution; rgp-compile refuses it and says so",
+    "ONNX Runtime, dense, bf16": "ONNX Runtime has no bf16 convolution on these CPUs, rgp's kernels are its only ones",
     "torch.compile, int8": "its quantiser has moved to another package (torchao), and was not tried",
     "LiteRT with XNNPACK, sparse": "tried on MobileNetV2 at 64_16 by litert-torch 0.10.0, its 34 masked layers written "
     "as sparse tensors (DENSIFY): equal answers in LiteRT 2.3.0 in the time of the dense network, so no sparse kernel "
@@ -128,14 +128,11 @@ def _run(options: argparse.Namespace, results: Path) -> None:
 
 def _lowerings(folder: Path, threads: int) -> dict[str, dict[str, int]]:
     """How the compiled network's layers run: counts by precision and form."""
-    reports = {
-        "fp32": folder / f"compiled-{threads}/report.json",
-        "int8": folder / f"compiled-int8-{threads}/report.json",
-    }
+    reports = {way.precision: folder / way.file.format(threads=threads) for way in WAYS if way.peer == RGP}
     return {
         precision: Counter(layer["lowering"] for layer in json.loads(report.read_text())["layers"])
-        for precision, report in reports.items()
-        if report.is_file()
+        for precision, file in reports.items()
+        if (report := file.with_name("report.json")).is_file()
     }
 
 

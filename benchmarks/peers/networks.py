@@ -7,7 +7,7 @@ so that numbers keep the sizes of a trained network's and int8 and bf16 lose wha
     dense.onnx            BatchNorm folded          dense-int8.onnx
     narrow.onnx           a fraction of the width   pruned.onnx    Torch-Pruning's output
     floats.onnx           for DeepSparse            nncf-int8.xml  for OpenVINO
-    compiled-THREADS      a bundle for so many threads; compiled-int8-THREADS
+    compiled-THREADS      a bundle for so many threads; compiled-bf16-THREADS, compiled-int8-THREADS
     about.json            multiply-accumulates      absent.json    what could not be made, and why
 """
 
@@ -119,7 +119,9 @@ def make(network: Network, cache: Path, threads: Sequence[int], seconds: float) 
     }
     for count in threads:
         steps[f"compiled-{count}"] = partial(compiled, f"compiled-{count}", "fp32", count)
-        steps[f"compiled-int8-{count}"] = partial(compiled, f"compiled-int8-{count}", "int8", count)
+        for precision in ("bf16", "int8"):
+            name = f"compiled-{precision}-{count}"
+            steps[name] = partial(compiled, name, precision, count)
     absent: dict[str, str] = {}
     for name, step in steps.items():
         if not (folder / name).exists():

@@ -76,6 +76,7 @@ WAYS = (
     *_ort("ONNX Runtime, Torch-Pruning", "fp32", "pruned.onnx"),
     _openvino("bf16", "dense.onnx", "bf16"),
     _torch("bf16", bf16=True),
+    *_ort(RGP, "bf16", "compiled-bf16-{threads}/compiled.onnx"),
     *_ort(RGP, "int8", "compiled-int8-{threads}/compiled.onnx"),
     *_ort(DENSE, "int8", "dense-int8.onnx"),
     _openvino("int8", "nncf-int8.xml", "f32"),

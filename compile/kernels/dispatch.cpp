@@ -14,9 +14,10 @@ bool runs([[maybe_unused]] const std::string& name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();  // asks the system too, whether it saves the registers
   if (name == "avx512") return __builtin_cpu_supports("avx512f");
-  if (name == "avx512_vnni")  // BW and VL: masks for bytes, and for short vectors
-    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
+  // BW and VL: masks for bytes and halves, and for short vectors
+  const bool shorter = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (name == "avx512_bf16") return shorter && __builtin_cpu_supports("avx512bf16");
+  if (name == "avx512_vnni") return shorter && __builtin_cpu_supports("avx512vnni");
   if (name == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
   return true;
@@ -37,6 +38,11 @@ const Kernels& choose() {
   throw std::invalid_argument(std::string("RGP_ISA is ") + wanted + ", this CPU runs: " + known);
 }
 
+// What a type needs beside AVX-512 itself.
+const Kernels* beside_avx512(const char* name, const Kernels* (*get)()) {
+  return choose().name == std::string("avx512") && runs(name) ? get() : nullptr;
+}
+
 }  // namespace
 
 int Kernels::most_vectors(int rows) const {
@@ -47,35 +53,26 @@ int Kernels::most_vectors(int rows) const {
 
 const Kernels& kernels() { return choose(); }
 
-const Kernels* int8_kernels() {
-  return choose().name == std::string("avx512") && runs("avx512_vnni") ? avx512_vnni() : nullptr;
-}
+const Kernels* bf16_kernels() { return beside_avx512("avx512_bf16", avx512_bf16); }
+
+const Kernels* int8_kernels() { return beside_avx512("avx512_vnni", avx512_vnni); }
 
 }  // namespace rgp
 
-// The instruction set that runs here, or a sentence that begins with RGP_ISA if that names none of them.
-extern "C" __attribute__((visibility("default"))) const char* rgp_instruction_set() {
-  static const std::string found = [] {
-    try {
-      return std::string(rgp::kernels().name);
-    } catch (const std::exception& error) {
-      return std::string(error.what());
-    }
-  }();
-  return found.c_str();
-}
-
-// The same for int8; empty where there is none.
-extern "C" __attribute__((visibility("default"))) const char* rgp_int8_instruction_set() {
-  static const std::string found = [] {
-    try {
-      const rgp::Kernels* each = rgp::int8_kernels();
-      return std::string(each ? each->name : "");
-    } catch (const std::exception&) {
-      return std::string();
-    }
-  }();
-  return found.c_str();
+// The instruction set that runs here for fp32, bf16 or int8: empty where there is none, a sentence that begins with
+// RGP_ISA if that names none of this CPU's.
+extern "C" __attribute__((visibility("default"))) const char* rgp_instruction_set(const char* precision) {
+  static thread_local std::string error;  // RGP_ISA may have changed since the last call
+  try {
+    const rgp::Kernels* found = &rgp::kernels();
+    const std::string wanted = precision;
+    if (wanted == "bf16") found = rgp::bf16_kernels();
+    if (wanted == "int8") found = rgp::int8_kernels();
+    return found ? found->name : "";
+  } catch (const std::exception& refused) {
+    error = refused.what();
+    return error.c_str();
+  }
 }
 
 // Multiply-adds a second on the calling thread, in registers alone, over `rounds` rounds.

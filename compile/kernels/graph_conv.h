@@ -1,11 +1,11 @@
 // A convolution whose output channels read few input channels: what is known of it, and how it is run.
 //
-// Tensors are NCHW, float32 or uint8. The weight comes dense, (O, C, kh, kw), with zeros where nothing is read: who
+// Tensors are NCHW, float32, bfloat16 or uint8. The weight comes dense, (O, C, kh, kw), with zeros where nothing is read: who
 // reads whom is found in it, so no table beside it can disagree. Outputs that read the same inputs ("twins": one node of
 // the graph) are computed together, some rows at a time: a strip. docs/kernel.md has the pictures.
 //
-// What is multiplied are words of four bytes: a float32, or in int8 the same pixel of four channels (a quad). A float in
-// what follows may be such a word, and "channels" are quads then.
+// What is multiplied are words of four bytes: a float32, or the same pixel of several channels, two in bfloat16, four in
+// int8. A float in what follows may be such a word, and "channels" are words then.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,7 @@ struct Strip {
   size_t channels;          // where in Layer::channels, in ascending order
   size_t weights;           // where in Layer::weights, in the order that the tiles use
   size_t cuts;              // where in Layer::cuts; there for each panel the first place in the list of channels
-  float bias[kMaxRows];     // words: int8 has an int32 here
+  float bias[kMaxRows];     // int8 has an int32 here
   float scale[kMaxRows];    // int8 only: steps of the output in one of the sum
 };
 
@@ -49,11 +49,15 @@ struct Layer {
   std::vector<int32_t> channels;
   std::vector<float> weights;  // words
   std::vector<int32_t> cuts;
+  int together = 1;         // channels in a word: 1 in float32, 2 in bfloat16, 4 in int8
+  // if these are several
+  int64_t inputs = 0;       // input channels, `geometry` has the words
+  std::vector<int32_t> members;  // the channels of each word; for those that are missing in the last stands its first
   // int8 only
-  int64_t bytes = 0;        // input channels, `geometry` has the quads; 0: this is float32
-  std::vector<int32_t> quads;  // the four channels of each; of those that are missing in the last stands its first
   uint8_t x_zero = 0, y_zero = 0;  // what stands for 0 in the input and in the output
   bool small = false;       // no scale takes a sum beyond int32
+
+  int64_t element() const { return static_cast<int64_t>(sizeof(float)) / together; }  // bytes of a number in a tensor
 };
 
 struct Kernels;
@@ -61,6 +65,10 @@ struct Kernels;
 // `bias` may be null. Throws std::invalid_argument if the geometry makes no sense.
 Layer make_layer(const Geometry& geometry, const Kernels& kernels, const float* weight, const float* bias, float low,
                  float high);
+
+// The same for bfloat16; `kernels` are bf16_kernels(). Sums are float32, and rounded to even at the end.
+Layer make_bf16_layer(const Geometry& geometry, const Kernels& kernels, const uint16_t* weight, const float* bias,
+                      float low, float high);
 
 // What QLinearConv of ONNX has: sums of (x - x_zero) * weight + bias in int32, times scale, rounded to even, + y_zero,
 // saturated to uint8.
@@ -98,9 +106,9 @@ struct Tile {
   const float* scale;        // int8 only, as what follows
   int zero;                  // of the output
   bool small;                // no step is beyond int32
-  const float* residual;     // output channel 0, first pixel; or null
-  void* y;                   // likewise: floats, in int8 bytes
-  ptrdiff_t y_plane;         // in elements, as all strides of y are
+  const void* residual;      // output channel 0, first pixel; or null
+  void* y;                   // likewise: float32, bfloat16 or bytes
+  ptrdiff_t y_plane;         // in numbers, as all strides of y are
   const int32_t* outputs;
   float low, high;
   bool begins, ends;         // the sums begin with the bias, else with what is in y; end in y with everything done
@@ -115,13 +123,13 @@ struct Tile {
 
 // Rows of pixels to copy: out[i] is in[i * stride] for i in [from, to), else `blank`.
 struct Rows {
-  const void* in;            // floats, in int8 bytes; may lie before the tensor, in + from * stride never does
-  ptrdiff_t in_row;
+  const void* in;            // float32, bfloat16 or bytes; may lie before the tensor, in + from * stride never does
+  ptrdiff_t in_row;          // in numbers
   float* out;
   ptrdiff_t out_row;
   int64_t rows, from, to, count, stride;
   float blank;               // a word
-  ptrdiff_t channels[4];     // int8 only: bytes from `in` to each channel of the quad
+  ptrdiff_t channels[4];     // not in float32: numbers from `in` to each channel of the word
 };
 
 using TileFn = void (*)(const Tile&);
@@ -141,6 +149,7 @@ struct Kernels {
   int most_vectors(int rows) const;                  // in the largest flat tile
 };
 const Kernels* avx512();
+const Kernels* avx512_bf16();  // bfloat16
 const Kernels* avx512_vnni();  // int8
 const Kernels* avx2();
 const Kernels* neon();
@@ -149,7 +158,8 @@ const Kernels* portable();
 // The best that this CPU runs, or the one that RGP_ISA names (std::invalid_argument if it cannot be).
 const Kernels& kernels();
 
-// The same for int8; null where there is none: this CPU lacks it, or RGP_ISA names another.
+// The same for other types; null where there is none: this CPU lacks it, or RGP_ISA names another.
+const Kernels* bf16_kernels();
 const Kernels* int8_kernels();
 
 // Calls work(0) to work(count - 1), possibly at once on several threads.
@@ -157,13 +167,16 @@ using ParallelFor = std::function<void(size_t count, const std::function<void(si
 // Scratch for one call; freed by its owner after the call. May throw std::bad_alloc.
 using Allocate = std::function<void*(size_t bytes)>;
 
-// x and y: floats, of an int8 layer bytes.
-void run(const Layer& layer, const Kernels& kernels, const Image& image, const void* x, const float* residual, void* y,
+// x, residual and y are of the layer's type.
+void run(const Layer& layer, const Kernels& kernels, const Image& image, const void* x, const void* residual, void* y,
          const ParallelFor& parallel_for, const Allocate& allocate);
 
 // The same by plain loops over the dense weight: what every fast way is tested against.
 void reference(const Geometry& geometry, const Image& image, const float* x, const float* weight, const float* bias,
                const float* residual, float low, float high, float* y);
+// `y` is not rounded to bfloat16 yet.
+void bf16_reference(const Geometry& geometry, const Image& image, const uint16_t* x, const uint16_t* weight,
+                    const float* bias, const uint16_t* residual, float low, float high, float* y);
 void int8_reference(const Geometry& geometry, const Image& image, const uint8_t* x, const Int8& numbers, uint8_t* y);
 
 }  // namespace rgp

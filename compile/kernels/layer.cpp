@@ -12,7 +12,7 @@ namespace rgp {
 namespace {
 
 constexpr size_t kMostJoined = 1024;  // sets: so many have no structure, and every pair would be compared
-constexpr int64_t kOnePanel = int64_t{1} << 62;  // int8: sums that go on would need a place of their own
+constexpr int64_t kOnePanel = int64_t{1} << 62;  // not float32: sums that go on would need a place of their own
 constexpr int64_t kPanelBytes = 80 << 10;  // measured: smaller panels pay more for going on with sums than caches give
 
 void check(const Geometry& g) {
@@ -27,7 +27,7 @@ void check(const Geometry& g) {
 
 using Bits = std::vector<uint64_t>;
 
-// A weight in words, and what decides whether one is zero: of a float32 all bits but the sign.
+// A weight in words, and what decides whether one is zero: of a float all bits but the sign.
 struct Words {
   const float* weight;
   uint32_t counts;
@@ -113,49 +113,68 @@ int panel_vectors(const Kernels& kernels, int rows) {
   return std::min(wanted, kernels.most_vectors(rows));
 }
 
-// Four channels to each quad, so that few outputs read any of the four: first those with the same readers, then, of what
-// is left over, those that share the most. A strip multiplies whole quads, so every reader that they share saves one.
-std::vector<int32_t> all_quads(const Geometry& g, const int8_t* weight) {
+// The channels of each word, so that few outputs read any of them: first those with the same readers, then, of what is
+// left over, those that share the most. A strip multiplies whole words, so every reader that they share saves one.
+// `counts`: the bits that make a number other than zero.
+template <class Number>
+std::vector<int32_t> all_members(const Geometry& g, const Number* weight, unsigned counts, size_t together) {
   const int64_t taps = g.kernel_h * g.kernel_w;
   std::map<Bits, std::vector<int32_t>> same;
   for (int64_t c = 0; c < g.channels; ++c) {
     Bits readers((g.outputs + 63) / 64);
     for (int64_t o = 0; o < g.outputs; ++o) {
-      const int8_t* w = weight + (o * g.channels + c) * taps;
-      if (std::any_of(w, w + taps, [](int8_t each) { return each != 0; })) readers[o / 64] |= uint64_t{1} << o % 64;
+      const Number* w = weight + (o * g.channels + c) * taps;
+      if (std::any_of(w, w + taps, [&](Number each) { return (each & counts) != 0; }))
+        readers[o / 64] |= uint64_t{1} << o % 64;
     }
     same[readers].push_back(static_cast<int32_t>(c));
   }
-  std::vector<int32_t> quads;
+  std::vector<int32_t> members;
   std::vector<std::pair<Bits, int32_t>> left;
   for (const auto& [readers, channels] : same) {
-    const size_t whole = channels.size() / 4 * 4;
-    quads.insert(quads.end(), channels.begin(), channels.begin() + whole);
+    const size_t whole = channels.size() / together * together;
+    members.insert(members.end(), channels.begin(), channels.begin() + whole);
     for (size_t i = whole; i < channels.size(); ++i) left.emplace_back(readers, channels[i]);
   }
   if (left.size() > kMostJoined) {  // no structure, and every pair would be compared
-    for (const auto& each : left) quads.push_back(each.second);
-    return quads;
+    for (const auto& each : left) members.push_back(each.second);
+    return members;
   }
   while (!left.empty()) {
     Bits both = left.front().first;
-    quads.push_back(left.front().second);
+    members.push_back(left.front().second);
     left.erase(left.begin());
-    for (int i = 1; i < 4 && !left.empty(); ++i) {
+    for (size_t i = 1; i < together && !left.empty(); ++i) {
       const auto joined = [&](const Bits& bits) {
-        int64_t together = 0;
-        for (size_t word = 0; word < bits.size(); ++word) together += __builtin_popcountll(both[word] | bits[word]);
-        return together;
+        int64_t readers = 0;
+        for (size_t word = 0; word < bits.size(); ++word) readers += __builtin_popcountll(both[word] | bits[word]);
+        return readers;
       };
       const auto best = std::min_element(left.begin(), left.end(), [&](const auto& a, const auto& b) {
         return joined(a.first) < joined(b.first);
       });
       for (size_t word = 0; word < both.size(); ++word) both[word] |= best->first[word];
-      quads.push_back(best->second);
+      members.push_back(best->second);
       left.erase(best);
     }
   }
-  return quads;
+  return members;
+}
+
+// (O, C, kh, kw) numbers as (O, words, kh, kw) words of those channels; what a word lacks is zero.
+template <class Number>
+std::vector<float> in_words(const Geometry& g, const Number* weight, const std::vector<int32_t>& members) {
+  constexpr size_t kTogether = sizeof(float) / sizeof(Number);
+  const int64_t taps = g.kernel_h * g.kernel_w, words = (g.channels + kTogether - 1) / kTogether;
+  std::vector<Number> numbers(g.outputs * words * taps * kTogether);
+  for (int64_t o = 0; o < g.outputs; ++o)
+    for (size_t at = 0; at < members.size(); ++at)
+      for (int64_t tap = 0; tap < taps; ++tap)
+        numbers[((o * words + at / kTogether) * taps + tap) * kTogether + at % kTogether] =
+            weight[(o * g.channels + members[at]) * taps + tap];
+  std::vector<float> found(numbers.size() / kTogether);
+  std::memcpy(found.data(), numbers.data(), found.size() * sizeof(float));
+  return found;
 }
 
 void add(Layer& layer, const float* weight, const float* bias, const std::vector<int32_t>& channels,
@@ -214,6 +233,26 @@ Layer built(const Geometry& g, const Kernels& kernels, const Words& words, const
   return layer;
 }
 
+// A layer whose words hold several channels. `counts`: the bits that make a number other than zero.
+template <class Number>
+Layer several(const Geometry& g, const Kernels& kernels, const Number* weight, unsigned counts, const float* bias,
+              float low, float high) {
+  constexpr int kTogether = sizeof(float) / sizeof(Number);
+  check(g);
+  std::vector<int32_t> members = all_members(g, weight, counts, kTogether);
+  const std::vector<float> words = in_words(g, weight, members);
+  Geometry of_words = g;
+  of_words.channels = (g.channels + kTogether - 1) / kTogether;
+  uint32_t all = 0;
+  for (int i = 0; i < kTogether; ++i) all |= counts << (32 / kTogether * i);
+  Layer layer = built(of_words, kernels, {words.data(), all}, bias, low, high, kOnePanel);
+  layer.together = kTogether;
+  layer.inputs = g.channels;
+  members.resize(of_words.channels * kTogether, members[(of_words.channels - 1) * kTogether]);
+  layer.members = std::move(members);
+  return layer;
+}
+
 }  // namespace
 
 int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
@@ -226,32 +265,22 @@ Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight,
   return built(g, kernels, {weight, 0x7fffffff}, bias, low, high, kPanelBytes);
 }
 
+Layer make_bf16_layer(const Geometry& g, const Kernels& kernels, const uint16_t* weight, const float* bias, float low,
+                      float high) {
+  return several(g, kernels, weight, 0x7fff, bias, low, high);
+}
+
 Layer make_int8_layer(const Geometry& g, const Kernels& kernels, const Int8& numbers) {
   check(g);
-  Geometry quads = g;
-  quads.channels = (g.channels + 3) / 4;
-  const int64_t taps = g.kernel_h * g.kernel_w;
-  // (O, quads, taps, 4), and for each output its bias less what the zero point adds to the sum
-  std::vector<int8_t> bytes(g.outputs * quads.channels * taps * 4);
-  std::vector<int32_t> sums(g.outputs);
-  std::vector<int32_t> channels = all_quads(g, numbers.weight);
+  // for each output its bias less what the zero point adds to the sum
+  const int64_t reads = g.channels * g.kernel_h * g.kernel_w;
+  std::vector<float> bias(g.outputs);
   for (int64_t o = 0; o < g.outputs; ++o) {
     uint32_t sum = numbers.bias ? numbers.bias[o] : 0;  // int32 wraps, as it does where the sums are made
-    for (size_t at = 0; at < channels.size(); ++at)
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        const int8_t w = numbers.weight[(o * g.channels + channels[at]) * taps + tap];
-        bytes[((o * quads.channels + at / 4) * taps + tap) * 4 + at % 4] = w;
-        sum -= static_cast<uint32_t>(w * numbers.x_zero);
-      }
-    sums[o] = static_cast<int32_t>(sum);
+    for (int64_t i = 0; i < reads; ++i) sum -= static_cast<uint32_t>(numbers.weight[o * reads + i] * numbers.x_zero);
+    std::memcpy(&bias[o], &sum, sizeof(sum));
   }
-  std::vector<float> words(bytes.size() / 4), bias(g.outputs);
-  std::memcpy(words.data(), bytes.data(), bytes.size());
-  std::memcpy(bias.data(), sums.data(), bias.size() * sizeof(float));
-  Layer layer = built(quads, kernels, {words.data(), 0xffffffff}, bias.data(), 0, 0, kOnePanel);
-  layer.bytes = g.channels;
-  channels.resize(quads.channels * 4, channels[(quads.channels - 1) * 4]);
-  layer.quads = std::move(channels);
+  Layer layer = several(g, kernels, numbers.weight, 0xff, bias.data(), 0, 0);
   layer.x_zero = numbers.x_zero;
   layer.y_zero = numbers.y_zero;
   layer.small = std::all_of(numbers.scale, numbers.scale + g.outputs, [](float each) { return each <= 0.5f; });

@@ -27,7 +27,7 @@ class Kernel {
   void compute(KernelContext* context) const {
     const Value* x = runtime_.input(context, kX);
     const Geometry& g = layer_.geometry;
-    const Image image = image_of(g, layer_.bytes, runtime_.shape(x, Type::kUint8));
+    const Image image = image_of(g, layer_.inputs, runtime_.shape(x, Type::kUint8));
     const std::vector<int64_t> out{image.batch, g.outputs, image.out_height, image.out_width};
     Value* y = nullptr;
     runtime_(kGetOutput, context, size_t{0}, out.data(), out.size(), &y);

@@ -64,7 +64,7 @@ enum Slot : int {
   kParallelFor = 274,
 };
 
-enum class Type : int { kFloat = 1, kUint8 = 2, kInt8 = 3, kInt32 = 6 };
+enum class Type : int { kFloat = 1, kUint8 = 2, kInt8 = 3, kInt32 = 6, kBfloat16 = 16 };
 enum class Characteristic : int { kRequired = 0, kOptional = 1 };
 
 struct CustomOp {

@@ -1,6 +1,7 @@
 // The convolution as its definition says: plain loops, sums in double.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "graph_conv.h"
 
@@ -25,6 +26,22 @@ void reference(const Geometry& g, const Image& im, const float* x, const float* 
           const float value = static_cast<float>(sum) + (residual ? residual[at] : 0);
           y[at] = value < low ? low : value > high ? high : value;  // NaN stays NaN
         }
+}
+
+void bf16_reference(const Geometry& g, const Image& im, const uint16_t* x, const uint16_t* weight, const float* bias,
+                    const uint16_t* residual, float low, float high, float* y) {
+  const auto widened = [](const uint16_t* halves, int64_t count) {
+    std::vector<float> wide(halves ? count : 0);
+    for (size_t i = 0; i < wide.size(); ++i) {
+      const uint32_t bits = uint32_t{halves[i]} << 16;
+      std::memcpy(&wide[i], &bits, sizeof(bits));
+    }
+    return wide;
+  };
+  const std::vector<float> pixels = widened(x, im.batch * g.channels * im.height * im.width),
+                           weights = widened(weight, g.outputs * g.channels * g.kernel_h * g.kernel_w),
+                           added = widened(residual, im.batch * g.outputs * im.out_height * im.out_width);
+  reference(g, im, pixels.data(), weights.data(), bias, residual ? added.data() : nullptr, low, high, y);
 }
 
 void int8_reference(const Geometry& g, const Image& im, const uint8_t* x, const Int8& numbers, uint8_t* y) {

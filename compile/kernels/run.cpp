@@ -69,7 +69,7 @@ std::pair<int64_t, int64_t> inside(int64_t before, int64_t side, int64_t stride,
 
 // What stands for zero in a copy.
 float blank_word(const Layer& layer) {
-  const uint32_t word = layer.bytes ? layer.x_zero * 0x01010101u : 0;
+  const uint32_t word = layer.x_zero * 0x01010101u;
   float blank;
   std::memcpy(&blank, &word, sizeof(blank));
   return blank;
@@ -92,7 +92,7 @@ Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const
       __builtin_mul_overflow(bytes, int64_t{sizeof(float)}, &bytes))
     throw std::bad_alloc();
   float* out = static_cast<float*>(allocate(bytes));
-  const int64_t in_plane = im.height * im.width, size = layer.bytes ? 1 : sizeof(float);
+  const int64_t in_plane = im.height * im.width, size = layer.element();
   const float blank = blank_word(layer);
   std::fill_n(out + planes * plane, room, blank);
   const int64_t each = ceil_div(planes, kTasks);
@@ -101,9 +101,10 @@ Source packed(const Layer& layer, const Kernels& kernels, const Image& im, const
       const int64_t image = c / g.channels, channel = c % g.channels;
       const char* in = static_cast<const char*>(x);
       Rows rows_of{};
-      if (layer.bytes) {
-        in += image * layer.bytes * in_plane;
-        for (int i = 0; i < 4; ++i) rows_of.channels[i] = layer.quads[4 * channel + i] * in_plane;
+      if (layer.together > 1) {
+        in += image * layer.inputs * in_plane * size;
+        for (int i = 0; i < layer.together; ++i)
+          rows_of.channels[i] = layer.members[layer.together * channel + i] * in_plane;
       } else {
         in += c * in_plane * size;
       }
@@ -173,7 +174,7 @@ struct Call {
   const Kernels& kernels;
   const Image& image;
   const Source& source;
-  const float* residual;
+  const void* residual;
   void* y;
   int64_t pixels, vectors;
 
@@ -187,8 +188,8 @@ struct Call {
     t.x_plane = source.plane;
     t.shifts = source.shifts.data();
     t.taps = t.tap_columns = static_cast<int>(source.shifts.size());
-    t.residual = residual ? residual + first : nullptr;
-    t.y = layer.bytes ? static_cast<void*>(static_cast<uint8_t*>(y) + first) : static_cast<float*>(y) + first;
+    t.residual = residual ? static_cast<const char*>(residual) + first * layer.element() : nullptr;
+    t.y = static_cast<char*>(y) + first * layer.element();
     t.y_plane = pixels;
     t.low = layer.low;
     t.high = layer.high;
@@ -282,7 +283,7 @@ bool tall_fits(const Layer& layer, const Kernels& kernels, const Image& im) {
 
 }  // namespace
 
-void run(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, const float* residual, void* y,
+void run(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, const void* residual, void* y,
          const ParallelFor& parallel_for, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
   const int64_t pixels = im.out_height * im.out_width, vectors = ceil_div(pixels, kernels.lanes);
@@ -290,7 +291,7 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const void
   const bool same = g.stride_h == 1 && g.stride_w == 1 && im.height == im.out_height && im.width == im.out_width;
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   const bool is_tall = tall_fits(layer, kernels, im);
-  const bool reads_in_place = !layer.bytes && same && (pointwise || (kernels.most_masked && layer.by_tap));
+  const bool reads_in_place = layer.together == 1 && same && (pointwise || (kernels.most_masked && layer.by_tap));
   const Source source = is_tall          ? tall(layer, kernels, im, x, allocate)
                         : reads_in_place ? in_place(g, im, x, vectors)
                                          : flat(layer, kernels, im, x, allocate);

@@ -4,124 +4,25 @@
 // library, and a dozen operations do not pay for shipping one. (GNU vector extensions were tried: with one spelling of
 // the broadcast gcc 12 reached the peak, with another a sixth of it.)
 //
-// Simd has: kLanes, Vec, Mask, Out (float, or uint8_t: int8); load, load_first (zeros beyond n), load_even (every other float, zeros beyond n),
-// store, store_first, set1, fma, pin (keeps a value in a register); in
-// float32 add and clamp, in int8 steps and store_bytes; and, if kMasks > 0, mask(bits),
-// pin_mask, load_masked (zeros where the mask is) for that many masks in registers.
+// Simd has: kLanes, Vec, Mask, Out (float, uint16_t in bfloat16, uint8_t in int8); load, load_first (zeros beyond n),
+// store, store_first, set1, fma, pin (keeps a value in a register); but in int8 add and clamp; in float32 load_even (every
+// other float, zeros beyond n), in bfloat16 widened and store_halves, in int8 steps and store_bytes; and, if kMasks > 0,
+// mask(bits), pin_mask, load_masked (zeros where the mask is) for that many masks in registers.
 //
-// In int8 a float is a word of four bytes, set1 spreads it, and fma adds four products to each int32 sum.
+// Where a float is a word of several numbers, set1 spreads it, and fma adds the products of all of them to each sum,
+// which is a float32 for bfloat16 and an int32 for int8.
 //
 // Every tile keeps its sums in registers and writes each output once, with the residual added and clamped.
 #pragma once
 
 #include <algorithm>
-#include <type_traits>
 
+#include "ends.h"
 #include "graph_conv.h"
 
 namespace rgp {
 
-// Or gcc calls one of them, and the sums go by way of memory.
-#define RGP_INLINE inline __attribute__((always_inline))
-
 constexpr int kAhead = 512;  // floats: weights are read once a call, in order, and come from far away
-
-template <class Simd, int V, bool kLast>
-inline typename Simd::Vec load_of(const float* p, int v, int last) {
-  return kLast && v == V - 1 ? Simd::load_first(p + v * Simd::kLanes, last) : Simd::load(p + v * Simd::kLanes);
-}
-
-template <class Simd>
-constexpr bool kIsInt8 = !std::is_same_v<typename Simd::Out, float>;
-
-// The sums of R output channels, V vectors each, before the first multiply-add; the last vector in part if kLast.
-template <class Simd, int R, int V, bool kLast>
-RGP_INLINE void begin(const Tile& t, ptrdiff_t row, typename Simd::Vec (&sum)[R][V]) {
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {  // what is written in the end is fetched while the sums are made
-    const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
-#pragma GCC unroll 16
-    for (int v = 0; v < V; v += kIsInt8<Simd> ? 4 : 1) {  // a cache line each
-      __builtin_prefetch(static_cast<typename Simd::Out*>(t.y) + first + v * Simd::kLanes, 1);
-      if (t.residual) __builtin_prefetch(t.residual + first + v * Simd::kLanes);
-    }
-  }
-  if (kIsInt8<Simd> || t.begins) {
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) sum[r][v] = Simd::set1(t.bias[r]);
-  } else {
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v)
-        sum[r][v] = load_of<Simd, V, kLast>(
-            static_cast<const float*>(t.y) + t.outputs[r] * t.y_plane + row * t.y_row, v, t.last);
-  }
-}
-
-// Stores what `last_step` makes of each vector of sums; it is given the row and where the vector lies in the output.
-template <class Simd, int R, int V, bool kLast, class Step>
-RGP_INLINE void store_all(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V], Step last_step) {
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    const ptrdiff_t first = t.outputs[r] * t.y_plane + row * t.y_row;
-#pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) {
-      const typename Simd::Vec value = last_step(sum[r][v], r, first, v);
-      auto* y = static_cast<typename Simd::Out*>(t.y) + first + v * Simd::kLanes;
-      if (kLast && v == V - 1) {
-        Simd::store_first(y, value, t.last);
-      } else {
-        Simd::store(y, value);
-      }
-    }
-  }
-}
-
-// int8: four vectors of sums become one of bytes. kSmall: no step of the output is beyond int32.
-template <class Simd, int R, int V, bool kLast, bool kSmall>
-RGP_INLINE void store_bytes(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
-  constexpr int kTogether = 4;
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    uint8_t* y = static_cast<uint8_t*>(t.y) + t.outputs[r] * t.y_plane + row * t.y_row;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; v += kTogether, y += kTogether * Simd::kLanes) {
-      typename Simd::Vec steps[kTogether] = {};
-#pragma GCC unroll 4
-      for (int i = 0; i < kTogether; ++i)
-        if (v + i < V) steps[i] = Simd::template steps<kSmall>(sum[r][v + i], t.scale[r]);
-      const bool whole = v + kTogether <= V && !(kLast && v + kTogether == V);
-      const int rest = kLast ? t.last - Simd::kLanes : 0;
-      Simd::store_bytes(y, steps, t.zero, whole ? kTogether * Simd::kLanes
-                                                : std::min(V - v, kTogether) * Simd::kLanes +
-                                                      (v + kTogether >= V ? rest : 0));
-    }
-  }
-}
-
-// Adds the residual, clamps and stores; or only stores, if the sums are to go on. In int8: to steps of the output.
-template <class Simd, int R, int V, bool kLast>
-RGP_INLINE void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&sum)[R][V]) {
-  using Vec = typename Simd::Vec;
-  if constexpr (kIsInt8<Simd>) {
-    t.small ? store_bytes<Simd, R, V, kLast, true>(t, row, sum) : store_bytes<Simd, R, V, kLast, false>(t, row, sum);
-  } else {
-    const Vec low = Simd::set1(t.low), high = Simd::set1(t.high);
-    const auto clamp = [&](Vec value) { return Simd::clamp(value, low, high); };
-    if (!t.ends) {
-      store_all<Simd, R, V, kLast>(t, row, sum, [](Vec value, int, ptrdiff_t, int) { return value; });
-    } else if (!t.residual) {
-      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int, ptrdiff_t, int) { return clamp(value); });
-    } else {
-      store_all<Simd, R, V, kLast>(t, row, sum, [&](Vec value, int, ptrdiff_t first, int v) {
-        return clamp(Simd::add(value, load_of<Simd, V, kLast>(t.residual + first, v, t.last)));
-      });
-    }
-  }
-}
 
 // R * V multiply-adds for V + R loads.
 template <class Simd, int R, int V>
@@ -331,7 +232,7 @@ void add_tall(Kernels& k, int kind) {
   k.tall[1][kind][V][T] = tall<Simd, R, T, V, 2>;
 }
 
-// The tiles of AVX-512, in float32 and in int8: as large as its 32 registers allow.
+// The tiles of AVX-512, in every type: as large as its 32 registers allow.
 template <class Simd>
 Kernels with_avx512_tiles(Kernels k) {
   add_flat<Simd, 1, 14>(k, 0);

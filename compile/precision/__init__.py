@@ -14,9 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rgp.compile.precision.half import to_bf16, to_fp16
 from rgp.compile.precision.int8 import LEAST_IMAGES, to_int8
+from rgp.compile.precision.kernel_bf16 import to_bf16_kernels
+from rgp.engines import native
 from rgp.engines.ort import session
 
-__all__ = ["supported", "to_bf16", "to_fp16", "to_int8"]
+__all__ = ["supported", "to_bf16", "to_bf16_kernels", "to_fp16", "to_int8"]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 KERNELS = {"fp16": ("Conv", "float16"), "bf16": ("Conv", "bfloat16"), "int8": ("QLinearConv", "uint8")}
@@ -27,14 +29,18 @@ KERNELS = {"fp16": ("Conv", "float16"), "bf16": ("Conv", "bfloat16"), "int8": ("
 def supported(precision: str, engine: str, device: str) -> str | None:
     """Why ``engine`` on ``device`` does not compute in ``precision``, and what to do instead; None if it does.
 
-    ONNX Runtime is asked: it runs a small network, and its own profile says in which type. TensorRT's builder
-    honours the types of the file, or says itself what it lacks. Raises EngineError if ``device`` is not there.
+    ONNX Runtime is asked: it runs a small network, and its own profile says in which type. bf16 on CPUs it has from our
+    kernels. TensorRT's builder honours the types of the file, or says itself what it lacks. Raises EngineError if
+    ``device`` is not there.
     """
     if engine != "ort" or precision == "fp32":
         return None
     session(_small("fp32"), threads=1, device=device)
     alternatives = "--precision fp32, or int8 with --images" if precision != "int8" else "--precision fp32"
     instead = f"use {alternatives}, or --engine trt-rtx"
+    if (precision, device) == ("bf16", "cpu"):
+        reason = native.missing(precision)
+        return reason and f"on CPUs only rgp's own kernels compute in bf16: {reason}: {instead}"
     try:
         ran = _ran(_small(precision), PROVIDERS[device])
     except Exception as error:  # ONNX Runtime's share no base class but Exception

@@ -57,7 +57,7 @@ def to_bf16(model: bytes) -> bytes:
 def _converted(model: ir.Model, half: ir.DataType) -> bytes:
     LiftConstantsToInitializersPass(lift_all_constants=True)(model)
     infer(model)
-    graph, casts = model.graph, _Casts(model.graph, half)
+    graph, casts = model.graph, Casts(model.graph, half)
     stays = set(head(graph))
     for node in list(graph):
         if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
@@ -103,7 +103,7 @@ def _type_of(formals: Sequence[OpSchema.FormalParameter], index: int) -> str:
     return str(formals[min(index, len(formals) - 1)].type_str)
 
 
-class _Casts:
+class Casts:
     """Feeds nodes with tensors of the type that they ask for; each tensor is cast once."""
 
     def __init__(self, graph: ir.Graph, half: ir.DataType) -> None:

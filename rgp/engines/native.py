@@ -17,8 +17,11 @@ from rgp.errors import EngineError
 
 DOMAIN = "rgp"
 LIBRARY = Path(__file__).parents[1] / "compile" / "kernels" / "librgp_kernels.so"
+BF16 = "Bf16"
+"""What the operators for bfloat16 are called before the name of those for float32; fewer CPUs have them."""
 INT8 = "QLinearGraphConv"
-"""The operator for int8, which fewer CPUs have."""
+"""The operator for int8, likewise."""
+_NEEDED = {"fp32": "", "bf16": "AVX-512 with BF16", "int8": "AVX-512 with VNNI"}
 _IMPORTS = b"\x0a\x03rgp"
 """How a file that imports the domain says so: field 1 of an operator set, three bytes long."""
 
@@ -29,12 +32,23 @@ def used_by(model: bytes) -> bool:
 
 
 @cache
-def missing() -> str | None:
-    """Why the kernels cannot run here, None if they can. Raises EngineError if RGP_ISA names what the CPU has not."""
+def missing(precision: str = "fp32") -> str | None:
+    """Why the kernels for fp32, bf16 or int8 cannot run here, None if they can; any other precision has none.
+
+    Raises EngineError if RGP_ISA names what the CPU has not.
+    """
+    if precision not in _NEEDED:
+        return f"there are none for {precision}"
+    if (reason := _missing()) is not None:
+        return reason
+    return None if _set_for(precision) else f"{precision} needs {_NEEDED[precision]}, and RGP_ISA, if set, at avx512"
+
+
+def _missing() -> str | None:
     if not LIBRARY.is_file():
         return "rgp was installed without a C++ compiler: install one (gcc), then rgp again"
     try:
-        found = _named("rgp_instruction_set")
+        found = _set_for("fp32")
     except (OSError, AttributeError) as error:
         return f"{LIBRARY.name} does not load ({error}): install rgp again"
     if found.startswith("RGP_ISA"):
@@ -44,13 +58,6 @@ def missing() -> str | None:
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         return f"ONNX Runtime {ort.__version__} does not take {LIBRARY.name}: {error}"
     return None
-
-
-def missing_int8() -> str | None:
-    """Why the int8 kernel cannot run here, None if it can; raises as ``missing`` does."""
-    if (reason := missing()) is not None:
-        return reason
-    return None if _named("rgp_int8_instruction_set") else "it needs AVX-512 with VNNI, and RGP_ISA, if set, at avx512"
 
 
 def register(options: ort.SessionOptions) -> None:
@@ -71,17 +78,16 @@ def identity() -> str:
 def describe(model: bytes = b"") -> str:
     """What runs the operators of a file that uses the kernels: an instruction set, or stock operators and why.
 
-    ``model``: that file's bytes, where it may have the operator for int8.
+    ``model``: that file's bytes, where it may have operators for bf16 or int8.
     """
-    int8 = INT8.encode() in model
-    reason = missing_int8() if int8 else missing()
-    if reason is not None:
-        return f"stock operators: {reason}"
-    return _named("rgp_int8_instruction_set" if int8 else "rgp_instruction_set")
+    operators = {"int8": INT8, "bf16": f"{BF16}GraphConv"}
+    precision = next((each for each, name in operators.items() if name.encode() in model), "fp32")
+    reason = missing(precision)
+    return _set_for(precision) if reason is None else f"stock operators: {reason}"
 
 
-def _named(function: str) -> str:
-    """What a function of the library that gives a string gives."""
-    asked = CDLL(str(LIBRARY))[function]
-    asked.restype = c_char_p
-    return str(asked().decode())
+def _set_for(precision: str) -> str:
+    """The instruction set that the library has for a precision here; empty if none, its complaint of RGP_ISA if any."""
+    asked = CDLL(str(LIBRARY)).rgp_instruction_set
+    asked.argtypes, asked.restype = [c_char_p], c_char_p
+    return str(asked(precision.encode()).decode())

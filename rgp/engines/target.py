@@ -23,7 +23,7 @@ class Target:
     device: str = "cpu"
     """cpu or cuda."""
     precision: str = "fp32"
-    """fp32, fp16, bf16 or int8: of both networks."""
+    """fp32, fp16, bf16 or int8: of both networks; bf16 on ONNX Runtime's CPU of the compiled one, by our kernels."""
 
     def __post_init__(self) -> None:
         for what, value, known in (

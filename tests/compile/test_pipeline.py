@@ -241,7 +241,7 @@ def test_a_random_graph_runs_in_our_kernel_and_its_plan_where_that_is(
     assert compiled(checkpoint, tmp_path / "b2", plan=plan).files["compiled.onnx"] == bundle.files["compiled.onnx"]
     without = compiled(checkpoint, tmp_path / "b3", without=["native"])
     assert "not native: excluded by --without native" in without.report["layers"][1]["refusals"]
-    monkeypatch.setattr(native, "missing", lambda: "no compiler")
+    monkeypatch.setattr(native, "missing", lambda precision: "no compiler")
     with pytest.raises(CompileError, match=r"cannot run as native.* here: no compiler: compile without --plan"):
         compiled(checkpoint, tmp_path / "b4", plan=plan)
     assert not (tmp_path / "b4").exists()
@@ -293,3 +293,27 @@ def test_int8_is_calibrated_on_one_half_of_the_images_and_judged_on_the_other(
         compiled(write_checkpoint(), tmp_path / "none", images=few, target=int8)
     with pytest.raises(UsageError, match="--images"):
         compiled(write_checkpoint(), tmp_path / "none", target=int8)
+
+
+@pytest.mark.skipif(native.missing("bf16") is not None, reason=f"{native.missing('bf16')}")
+def test_bf16_on_a_cpu_is_our_kernels_beside_dense_float32(
+    write_checkpoint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "time", always(2.0, "native"))
+    monkeypatch.setattr(pipeline, "compare", measured(2.0))
+    checkpoint = write_checkpoint("random:8_3")
+    bundle = compiled(checkpoint, tmp_path / "bundle", target=Target(precision="bf16"))
+    assert bundle.report["environment"]["kernels"] == native.describe(bundle.files["compiled.onnx"]) == "avx512_bf16"
+    assert bundle.report["verdict"].startswith("2.00x faster than dense float32 at batch 1")
+    assert bundle.report["equivalence"]["precision"] == "bf16"
+    assert bundle.files["dense.onnx"] == compiled(checkpoint, tmp_path / "fp32").files["dense.onnx"]
+
+
+@pytest.mark.skipif(native.missing("bf16") is not None, reason=f"{native.missing('bf16')}")
+def test_bf16_layers_are_measured_between_casts(write_checkpoint: Write, tmp_path: Path) -> None:
+    bundle = compiled(
+        write_checkpoint("random:8_3"), tmp_path / "bundle", target=Target(precision="bf16"), tune="quick"
+    )
+    timed = [timing for layer in bundle.report["layers"] for timing in layer["candidates"]]
+    assert timed
+    assert all(timing["ms"] > 0 for timing in timed)

@@ -1,6 +1,8 @@
 // Random layers and images, of sizes around what the kernel distinguishes. A case is made from its number alone.
 #pragma once
 
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -158,6 +160,24 @@ inline Case make_case(uint64_t number) {
   c.crowd = random.chance(6);
   return c;
 }
+
+// A case in bfloat16: the numbers as they are, cut off; those that are not finite are 1.
+struct Bf16Case {
+  std::vector<uint16_t> weight, x, residual;
+
+  explicit Bf16Case(const Case& c) : weight(halves(c.weight)), x(halves(c.x)), residual(halves(c.residual)) {}
+
+  static std::vector<uint16_t> halves(const Floats& values) {
+    std::vector<uint16_t> found;
+    for (float v : values) {
+      if (!std::isfinite(v)) v = 1;
+      uint32_t bits;
+      std::memcpy(&bits, &v, sizeof(bits));
+      found.push_back(static_cast<uint16_t>(bits >> 16));
+    }
+    return found;
+  }
+};
 
 // A case in int8: the same reads, its numbers drawn anew.
 struct Int8Case {

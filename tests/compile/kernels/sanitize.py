@@ -21,10 +21,11 @@ STRESS = Path(__file__).with_name("stress.cpp")
 KERNELS = Path(__file__).parents[3] / "compile" / "kernels"
 INSTRUCTIONS = {  # as setup.py has them
     "avx512": ("-mavx512f", "-mprfchw"),
+    "avx512_bf16": ("-mavx512f", "-mprfchw", "-mavx512bw", "-mavx512vl", "-mavx512bf16"),
     "avx512_vnni": ("-mavx512f", "-mprfchw", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
     "avx2": ("-mavx2", "-mfma"),
 }
-LONGEST_FIRST = ("avx512", "avx512_vnni", "avx2", "neon", "portable", "run", "layer", "reference", "dispatch")
+LONGEST_FIRST = (*INSTRUCTIONS, "neon", "portable", "run", "layer", "reference", "dispatch")
 
 
 def cpu_sets() -> tuple[str, ...]:
@@ -33,6 +34,7 @@ def cpu_sets() -> tuple[str, ...]:
     flags = set(info.read_text().split()) if info.is_file() else set()
     needed = {
         "avx512": {"avx512f"},
+        "avx512_bf16": {"avx512f", "avx512bw", "avx512vl", "avx512_bf16"},
         "avx512_vnni": {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"},
         "avx2": {"avx2", "fma"},
     }

@@ -102,7 +102,7 @@ rgp::ParallelFor tasks_for(int threads, uint64_t seed) {
 }
 
 // Like the op, it gives scratch once a call.
-void run_once(const Case& c, const rgp::Layer& layer, const Kernels& kernels, const void* x, const float* residual,
+void run_once(const Case& c, const rgp::Layer& layer, const Kernels& kernels, const void* x, const void* residual,
               void* y, int threads) {
   std::unique_ptr<Buffer> scratch;
   rgp::run(layer, kernels, c.im, x, residual, y, tasks_for(threads, c.number), [&](size_t bytes) {
@@ -150,6 +150,43 @@ bool agrees(const Case& c, Expected expected, const Kernels& kernels) {
   }
   if (c.crowd && !crowd_agrees(c, layer, kernels, residual)) {
     std::fprintf(stderr, "stress: eight threads at once get another result than one by one\n");
+    return false;
+  }
+  return true;
+}
+
+// In bfloat16 a result is a rounding from the plain one, which was summed in double.
+bool bf16_agrees(const Case& c, const Kernels& kernels) {
+  const Bf16Case half(c);
+  const float* bias = c.bias.empty() ? nullptr : c.bias.data();
+  const rgp::Layer layer = rgp::make_bf16_layer(c.g, kernels, half.weight.data(), bias, c.low, c.high);
+  const auto plain = [&](const Bf16Case& values, const Floats& biases, float low, float high) {
+    Floats y(c.outputs());
+    rgp::bf16_reference(c.g, c.im, values.x.data(), values.weight.data(), biases.empty() ? nullptr : biases.data(),
+                        values.residual.empty() ? nullptr : values.residual.data(), low, high, y.data());
+    return y;
+  };
+  Bf16Case absolute = half;
+  for (auto* values : {&absolute.x, &absolute.weight, &absolute.residual})
+    for (uint16_t& v : *values) v &= 0x7fff;
+  Floats sizes = c.bias;
+  for (float& v : sizes) v = std::fabs(v);
+  const Floats expected = plain(half, c.bias, c.low, c.high), bound = plain(absolute, sizes, -kInfinity, kInfinity);
+  const BufferOf<uint16_t> x(half.x, c.place), added(half.residual, c.place), y(c.outputs(), c.place),
+      again(c.outputs(), c.place);
+  const void* residual = half.residual.empty() ? nullptr : added.data;
+  std::thread other;
+  if (c.crowd) other = std::thread([&] { run_once(c, layer, kernels, x.data, residual, again.data, 2); });
+  run_once(c, layer, kernels, x.data, residual, y.data, c.threads);
+  if (c.crowd) other.join();
+  for (size_t i = 0; i < c.outputs(); ++i) {
+    const uint32_t bits = uint32_t{y.data[i]} << 16;
+    float got;
+    std::memcpy(&got, &bits, sizeof(got));
+    const bool near = std::fabs(double{got} - expected[i]) <= std::fabs(expected[i]) / 256 + kTolerance * bound[i] + 1e-37;
+    if (near && (!c.crowd || again.data[i] == y.data[i])) continue;
+    std::fprintf(stderr, "stress: y[%zu] is %.9g, not %.9g%s\n", i, got, expected[i],
+                 near ? "; two calls at once differ" : "");
     return false;
   }
   return true;
@@ -253,9 +290,13 @@ int main(int argc, char** argv) {
   }
   if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(tell_case);
 
-  const Kernels* int8 = nullptr;
-  for (const Kernels* kernels : sets)
-    if (kernels_named(kernels->name); !int8) int8 = rgp::int8_kernels();
+  // beside the sets themselves, those for other types
+  std::vector<std::pair<const Kernels*, bool (*)(const Case&, const Kernels&)>> others;
+  for (const Kernels* kernels : sets) {
+    kernels_named(kernels->name);
+    if (const Kernels* bf16 = rgp::bf16_kernels()) others.emplace_back(bf16, bf16_agrees);
+    if (const Kernels* int8 = rgp::int8_kernels()) others.emplace_back(int8, int8_agrees);
+  }
   must_throw<std::invalid_argument>("an instruction set that there is not", [] { kernels_named("mmx"); });
   for (const Kernels* kernels : sets) check_refusals(*kernels);
   for (uint64_t number = seed; number < seed + cases; ++number) {
@@ -268,14 +309,15 @@ int main(int argc, char** argv) {
         return 1;
       }
     }
-    if (!int8) continue;
-    std::snprintf(at_work, sizeof at_work, "%s, %s", c.words().c_str(), int8->name);
-    if (!int8_agrees(c, *int8)) {
-      tell_case();
-      return 1;
+    for (const auto& [kernels, its_agrees] : others) {
+      std::snprintf(at_work, sizeof at_work, "%s, %s", c.words().c_str(), kernels->name);
+      if (!its_agrees(c, *kernels)) {
+        tell_case();
+        return 1;
+      }
     }
   }
-  if (int8) sets.push_back(int8);
+  for (const auto& other : others) sets.push_back(other.first);
   for (const Kernels* kernels : sets)
     std::printf("%s: %llu cases\n", kernels->name, static_cast<unsigned long long>(cases));
   std::printf("ok\n");

@@ -17,7 +17,7 @@ library = ctypes.CDLL(sys.argv[1])
 library.rgp_instruction_set.restype = ctypes.c_char_p
 library.rgp_peak_macs.restype = ctypes.c_double
 assert library.rgp_peak_macs(ctypes.c_int64(100)) > 0
-print(library.rgp_instruction_set().decode())
+print(library.rgp_instruction_set(b"fp32").decode())
 """
 
 

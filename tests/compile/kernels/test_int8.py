@@ -21,7 +21,7 @@ from tests.compile.kernels.one_operator import masked
 
 UINT8 = ir.TensorType(ir.DataType.UINT8)
 
-needs_int8 = pytest.mark.skipif(native.missing_int8() is not None, reason=f"no int8: {native.missing_int8()}")
+needs_int8 = pytest.mark.skipif(native.missing("int8") is not None, reason=f"{native.missing('int8')}")
 
 
 def numbers(rng: np.random.Generator, weight: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -24,7 +24,7 @@ from rgp.compile.precision.int8 import to_int8
 from rgp.compile.precision.kernel import unfused
 from rgp.compile.rewrite import rewrite
 from rgp.compile.spaces import find_spaces
-from rgp.engines.native import INT8, missing_int8
+from rgp.engines.native import INT8, missing
 from rgp.engines.ort import OrtEngine
 from tests.compile.conftest import randomised
 from tests.compile.precision.networks import COLOUR, images, run
@@ -109,7 +109,7 @@ def test_a_runtime_without_our_library_gives_the_same_bits(quantised: tuple[byte
 
 
 def test_the_engine_runs_the_kernel(quantised: tuple[bytes, bytes]) -> None:
-    expected = "avx512_vnni" if missing_int8() is None else f"stock operators: {missing_int8()}"
+    expected = "avx512_vnni" if missing("int8") is None else f"stock operators: {missing('int8')}"
     assert OrtEngine(quantised[1], threads=1).describe()["kernels"] == expected
 
 

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from rgp.compile.precision import supported, to_bf16, to_fp16, to_int8
+from rgp.engines import native
 from rgp.engines.target import PRECISIONS
 from rgp.errors import EngineError
 from tests.compile.precision.networks import images, mixed
@@ -23,12 +24,18 @@ def test_onnxruntime_on_cpu_computes_in_fp32_and_int8(precision: str) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors may have such kernels")
-def test_onnxruntime_on_x86_casts_fp16_to_float32_and_has_no_bf16_and_that_is_said() -> None:
+def test_onnxruntime_on_x86_casts_fp16_to_float32_and_has_no_bf16_but_ours_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (supported("bf16", "ort", "cpu") is None) == (native.missing("bf16") is None)
+    supported.cache_clear()
+    monkeypatch.setattr(native, "missing", lambda precision: f"{precision} needs another CPU")
     half, brain = supported("fp16", "ort", "cpu"), supported("bf16", "ort", "cpu")
+    supported.cache_clear()
     assert half is not None
     assert "runs fp16 networks by casting to float32" in half
     assert brain is not None
-    assert "has no bf16 convolution" in brain
+    assert "on CPUs only rgp's own kernels compute in bf16: bf16 needs another CPU" in brain
     for reason in (half, brain):
         assert "use --precision fp32, or int8 with --images" in reason
         assert "\n" not in reason
