@@ -12,6 +12,7 @@ struct Simd {
   using Vec = __m256;
   using Mask = int;
   static constexpr int kLanes = 8;
+  static constexpr int kColumns = 0;
   static constexpr int kMasks = 0;
   static __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

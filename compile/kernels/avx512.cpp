@@ -12,6 +12,7 @@ struct Simd {
   using Vec = __m512;
   using Mask = __mmask16;
   static constexpr int kLanes = 16;
+  static constexpr int kColumns = 3;
   static constexpr int kMasks = 3;
   static Mask mask(uint16_t bits) { return bits; }
   static void pin_mask(Mask& m) { asm volatile("" : "+Yk"(m)); }

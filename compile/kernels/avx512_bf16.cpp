@@ -13,6 +13,7 @@ struct Simd {
   using Mask = __mmask16;
   using Out = uint16_t;
   static constexpr int kLanes = 16;
+  static constexpr int kColumns = 3;
   static constexpr int kMasks = 0;
   static Mask first(int n) { return static_cast<Mask>((1u << n) - 1); }
   static Vec load(const float* p) { return _mm512_loadu_ps(p); }

@@ -142,4 +142,28 @@ RGP_INLINE void finish(const Tile& t, ptrdiff_t row, const typename Simd::Vec (&
   }
 }
 
+// The column of a tile: the one pixel behind V whole vectors, a lane for each row.
+template <class Simd, int R, int V>
+RGP_INLINE typename Simd::Vec begin_column(const Tile& t) {
+  if (kTogether<Simd> > 1 || t.begins) return Simd::load_first(t.bias, R);
+  float first[R];
+  for (int r = 0; r < R; ++r)
+    first[r] = static_cast<const float*>(t.y)[t.outputs[r] * t.y_plane + V * Simd::kLanes];
+  return Simd::load_first(first, R);
+}
+template <class Simd, int R, int V>
+RGP_INLINE void finish_column(const Tile& t, typename Simd::Vec sum) {
+  using Out = typename Simd::Out;
+  Tile one = t;
+  one.last = 1;
+  one.y = static_cast<Out*>(t.y) + V * Simd::kLanes;
+  if (t.residual) one.residual = static_cast<const Out*>(t.residual) + V * Simd::kLanes;
+  float rows[Simd::kLanes];
+  Simd::store(rows, sum);
+  typename Simd::Vec sums[R][1];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) sums[r][0] = Simd::set1(rows[r]);
+  finish<Simd, R, 1, true>(one, 0, sums);
+}
+
 }  // namespace rgp

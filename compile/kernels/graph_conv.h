@@ -113,6 +113,7 @@ struct Tile {
   float low, high;
   bool begins, ends;         // the sums begin with the bias, else with what is in y; end in y with everything done
   int last;                  // pixels in the last vector, the others are whole
+  bool column;               // 8 rows: one pixel more, behind whole vectors
 
   // tall tiles only: rows of pixels
   int tap_columns;           // `shifts` has one for each
@@ -144,6 +145,7 @@ struct Kernels {
   TileFn tall[2][4][kMaxVectors + 1][kMaxTall + 1];  // [stride - 1][..][vectors][rows of pixels]: 3 tap rows
   void (*pack)(const Rows&);
   double (*peak)(int64_t rounds);                    // multiply-adds a round, for measuring the CPU
+  int most_columned = 0;                             // vectors in the largest flat tile that knows columns; 0: none
 
   static int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }
   int most_vectors(int rows) const;                  // in the largest flat tile

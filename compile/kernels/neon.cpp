@@ -12,6 +12,7 @@ struct Simd {
   using Vec = float32x4_t;
   using Mask = int;
   static constexpr int kLanes = 4;
+  static constexpr int kColumns = 0;
   static constexpr int kMasks = 0;
   static Vec load(const float* p) { return vld1q_f32(p); }
   static Vec load_first(const float* p, int n) {

@@ -7,6 +7,7 @@ namespace {
 struct Simd {
   using Out = float;
   static constexpr int kLanes = 8;
+  static constexpr int kColumns = 0;
   static constexpr int kMasks = 0;
   struct Vec {
     float lane[kLanes];

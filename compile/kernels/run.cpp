@@ -176,9 +176,17 @@ struct Call {
   const Source& source;
   const void* residual;
   void* y;
-  int64_t pixels, vectors;
+  int64_t pixels, vectors;  // of these the last in part, or, with a column, whole and one pixel more
+  bool column;
 
-  int last() const { return static_cast<int>(pixels - (vectors - 1) * kernels.lanes); }
+  // Ends a tile at the image's last vector.
+  void end(Tile& t) const {
+    if (column) {
+      t.column = true;
+    } else {
+      t.last = static_cast<int>(pixels - (vectors - 1) * kernels.lanes);
+    }
+  }
 
   // A tile at output pixel `at` of image `b`, for a strip that is set next.
   Tile tile(int64_t b, const float* x, int64_t at) const {
@@ -212,7 +220,7 @@ struct Call {
   // The vectors [first, end) of one image for some strips of a 1x1 convolution, panel by panel.
   void paint_panels(const Strip* from, const Strip* to, int64_t b, int64_t first, int64_t end) const {
     Tile t = tile(b, source.x + first * kernels.lanes, first * kernels.lanes);
-    if (end == vectors) t.last = last();
+    if (end == vectors) this->end(t);
     for (int panel = 0; panel < layer.panels; ++panel) {
       t.begins = panel == 0;
       t.ends = panel == layer.panels - 1;
@@ -238,9 +246,9 @@ struct Call {
       set(t, s);
       if (!source.masks.empty()) {
         t.masks = source.masks.data() + first;
-        t.mask_stride = vectors;
+        t.mask_stride = vectors + column;
       }
-      if (first + n == vectors) t.last = last();
+      if (first + n == vectors) this->end(t);
       tiles[n](t);
       first += n;
     }
@@ -286,16 +294,18 @@ bool tall_fits(const Layer& layer, const Kernels& kernels, const Image& im) {
 void run(const Layer& layer, const Kernels& kernels, const Image& im, const void* x, const void* residual, void* y,
          const ParallelFor& parallel_for, const Allocate& allocate) {
   const Geometry& g = layer.geometry;
-  const int64_t pixels = im.out_height * im.out_width, vectors = ceil_div(pixels, kernels.lanes);
+  const int64_t pixels = im.out_height * im.out_width, words = ceil_div(pixels, kernels.lanes);
   if (im.batch == 0 || pixels == 0) return;
   const bool same = g.stride_h == 1 && g.stride_w == 1 && im.height == im.out_height && im.width == im.out_width;
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   const bool is_tall = tall_fits(layer, kernels, im);
   const bool reads_in_place = layer.together == 1 && same && (pointwise || (kernels.most_masked && layer.by_tap));
   const Source source = is_tall          ? tall(layer, kernels, im, x, allocate)
-                        : reads_in_place ? in_place(g, im, x, vectors)
+                        : reads_in_place ? in_place(g, im, x, words)
                                          : flat(layer, kernels, im, x, allocate);
-  const Call call{layer, kernels, im, source, residual, y, pixels, vectors};
+  const bool column = layer.by_tap && pixels % kernels.lanes == 1 && words > 1 && words - 1 <= kernels.most_columned;
+  const int64_t vectors = words - column;
+  const Call call{layer, kernels, im, source, residual, y, pixels, vectors, column};
 
   const int64_t strips = static_cast<int64_t>(layer.strips.size());
   const int64_t bytes = g.channels * kernels.lanes * static_cast<int64_t>(sizeof(float));

@@ -5,7 +5,8 @@
 // the broadcast gcc 12 reached the peak, with another a sixth of it.)
 //
 // Simd has: kLanes, Vec, Mask, Out (float, uint16_t in bfloat16, uint8_t in int8); load, load_first (zeros beyond n),
-// store, store_first, set1, fma, pin (keeps a value in a register); but in int8 add and clamp; in float32 load_even (every
+// store, store_first, set1, fma, pin (keeps a value in a register), kColumns (vectors beside which there is room for a
+// column of 8 rows); but in int8 add and clamp; in float32 load_even (every
 // other float, zeros beyond n), in bfloat16 widened and store_halves, in int8 steps and store_bytes; and, if kMasks > 0,
 // mask(bits), pin_mask, load_masked (zeros where the mask is) for that many masks in registers.
 //
@@ -47,17 +48,21 @@ RGP_INLINE void load(const float* x, int last, typename Simd::Vec (&pixels)[V]) 
   }
 }
 
-// Flat, 8 rows: taps outermost, so that each tap's masks are loaded once.
-template <class Simd, int R, int V, bool kLast, bool kMasked>
+// Flat, 8 rows: taps outermost, so that each tap's masks are loaded once. kColumn: one pixel more, which would fill a
+// vector badly. Its products are made for all rows at once.
+template <class Simd, int R, int V, bool kLast, bool kMasked, bool kColumn = false>
 void flat_by_tap(const Tile& t) {
-  typename Simd::Vec sum[R][V];
+  typename Simd::Vec sum[R][V], column;
   begin<Simd, R, V, kLast>(t, 0, sum);
+  if constexpr (kColumn) column = begin_column<Simd, R, V>(t);
   const float* weights = t.weights;
   const int32_t *const from = t.channels, *const to = from + t.fan_in;
   for (int tap = 0; tap < t.taps; ++tap) {
     typename Simd::Mask mask[V];
+    bool reads = true;  // in the column
     if constexpr (kMasked) {
       const uint16_t* bits = t.masks + tap * t.mask_stride;
+      if constexpr (kColumn) reads = bits[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
         mask[v] = Simd::mask(bits[v]);
@@ -80,10 +85,13 @@ void flat_by_tap(const Tile& t) {
         load<Simd, V, kLast, (R > 1)>(x, t.last, pixels);
       }
       multiply_add<Simd, R, V>(weights, pixels, sum);
+      if constexpr (kColumn)
+        if (reads) column = Simd::fma(Simd::load_first(weights, R), Simd::set1(x[V * Simd::kLanes]), column);
       weights += R;
     }
   }
   finish<Simd, R, V, kLast>(t, 0, sum);
+  if constexpr (kColumn) finish_column<Simd, R, V>(t, column);
 }
 
 // Flat, fewer rows: channels outermost, so that a channel's pixels come from the nearest cache for all taps but one.
@@ -108,6 +116,13 @@ void flat_by_channel(const Tile& t) {
 template <class Simd, int R, int V>
 void flat(const Tile& t) {
   const bool last = t.last < Simd::kLanes;
+  if constexpr (R == kMaxRows && V <= Simd::kColumns) {
+    if (t.column) {
+      if constexpr (V <= Simd::kMasks)
+        if (t.masks) return flat_by_tap<Simd, R, V, false, true, true>(t);
+      return flat_by_tap<Simd, R, V, false, false, true>(t);
+    }
+  }
   if constexpr (R == kMaxRows && V <= Simd::kMasks) {
     if (t.masks) return last ? flat_by_tap<Simd, R, V, true, true>(t) : flat_by_tap<Simd, R, V, false, true>(t);
   }
@@ -235,6 +250,7 @@ void add_tall(Kernels& k, int kind) {
 // The tiles of AVX-512, in every type: as large as its 32 registers allow.
 template <class Simd>
 Kernels with_avx512_tiles(Kernels k) {
+  k.most_columned = Simd::kColumns;
   add_flat<Simd, 1, 14>(k, 0);
   add_flat<Simd, 2, 10>(k, 1);
   add_flat<Simd, 4, 6>(k, 2);

@@ -81,6 +81,19 @@ def test_the_operator_is_one_rounding_from_the_dense_convolution(
     assert (np.abs(got - want) <= ROUNDING * np.abs(want) + 1e-5 * size + 1e-30).all()
 
 
+@pytest.mark.parametrize("side", [(7, 7), (1, 17), (3, 11), (1, 33), (5, 13), (1, 16), (2, 9)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_pixel_behind_whole_vectors(side: tuple[int, int], kernel: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = masked(rng, 64, 64, (kernel, kernel), 4, 2)  # eight rows to a strip
+    bias, pads = rng.normal(size=64).astype(np.float32), (kernel // 2,) * 4
+    x, residual = (rounded(rng.normal(size=(2, 64, *side))) for _ in range(2))
+    model = half_file("GraphConvAddRelu", weight, bias, pads=pads)
+    got = session(model, threads=2).run(None, {"x": x, "r": residual})[0]
+    want, size = expected("GraphConvAddRelu", x, rounded(weight), bias, (1, 1), pads, residual)
+    assert (np.abs(got - want) <= ROUNDING * np.abs(want) + 1e-5 * size).all()
+
+
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_without_the_library_the_file_computes_the_same(adds: bool, activation: str) -> None:
