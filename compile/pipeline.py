@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from rgp.bundle import Bundle, refuse_used
 from rgp.compile.ahead import build_ahead, missing_kernel
+from rgp.compile.at_once import MOST, fastest
 from rgp.compile.bisect import Trace
 from rgp.compile.choice import Choice
 from rgp.compile.circle import circle_svg
@@ -137,7 +138,9 @@ def compile_source(
         with stages("building engines"):
             onnx = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx}
             built = build_ahead(onnx, target, tuple(settings.batches), stages.progress)
-    latency = _measured(dense_onnx, compiled_onnx, source, settings, stages) if absent is None else []
+    networks = {"dense": dense_onnx, "compiled": compiled_onnx}
+    at_once = _at_once(networks, source, settings, stages) if absent is None else {}
+    latency = _measured(networks, at_once, source, settings, stages) if absent is None else []
     slower = [each for each in latency if each.speedup <= 1]
     if slower and not plan.lowers_nothing:
         low, high = slower[0].speedup_ci95
@@ -150,7 +153,9 @@ def compile_source(
         compiled_onnx = dense_onnx if dense is source else numbers(source_fp32)
         with stages("verifying"):
             equivalence = proof(source, source_fp32, compiled_onnx)
-        latency = _measured(dense_onnx, compiled_onnx, source, settings, stages)
+        networks["compiled"] = compiled_onnx
+        at_once = _at_once(networks, source, settings, stages)
+        latency = _measured(networks, at_once, source, settings, stages)
 
     where = {**environment(), **target.describe(settings.threads)}
     if native.used_by(compiled_onnx):
@@ -186,6 +191,7 @@ def compile_source(
         labels=source.labels,
         preprocess=source.preprocess,
         target=target,
+        at_once=at_once,
         files=files | shown | {"report.json": findings.json(), "report.html": findings.html()},
     )
 
@@ -246,13 +252,34 @@ def _tuner(settings: Settings) -> Tuner:
     return Tuner(start, identity, budget, TuneCache(settings.cache), refusal, precision=precision)
 
 
-def _measured(dense: bytes, compiled: bytes, source: Source, settings: Settings, stages: Stages) -> list[Comparison]:
+def _at_once(networks: dict[str, bytes], source: Source, settings: Settings, stages: Stages) -> dict[str, int]:
+    """How many inputs of a batch each network had better run together, where that is not all of them."""
+    most = max(settings.batches)
+    if source.batch is not None or most == 1 or settings.target.device != "cpu":
+        return {}
+    inputs = sample_batches(source.shape, source.dtype, [], batch=min(most, MOST)).random[0]
+    found: dict[str, int | None] = {}
+    with stages("measuring how many images to run together"):
+        for name, onnx in networks.items():
+            if name == "compiled" and onnx == networks["dense"]:
+                found[name] = found["dense"]
+                break
+            engine = settings.target.start(onnx, threads=settings.threads)
+            found[name] = fastest(engine, inputs, seconds=settings.seconds / 4)
+    return {name: size for name, size in found.items() if size is not None}
+
+
+def _measured(
+    networks: dict[str, bytes], at_once: dict[str, int], source: Source, settings: Settings, stages: Stages
+) -> list[Comparison]:
     comparisons = []
     for batch in [source.batch] if source.batch else settings.batches:
         with stages(f"measuring dense against compiled at batch {batch}"):
             sample = sample_batches(source.shape, source.dtype, [], batch=batch).random[0]
             start = partial(settings.target.start, threads=settings.threads, batches=settings.batches)
-            first, second = (partial(start, each) for each in (dense, compiled))
+            first, second = (
+                partial(start, networks[name], at_once=at_once.get(name)) for name in ("dense", "compiled")
+            )
             comparisons.append(compare(first, second, sample, pairs=settings.pairs, seconds=settings.seconds))
     return comparisons
 

@@ -37,7 +37,7 @@ class Contestant:
 
     def engine(self, threads: int) -> Engine:
         """Start what runs it."""
-        return self.bundle.target.start(self.onnx, threads=threads)
+        return self.bundle.start(self.network, threads=threads)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rgp.engines import Engine
 from rgp.engines.target import Target
 from rgp.errors import BundleError, RgpError, UsageError
 from rgp.preprocess import Preprocess
@@ -41,6 +42,8 @@ MANIFEST = {
     "labels": "names of the classes, in the order of the outputs; may be empty where preprocess is null",
     "preprocess": "from an image to the network's input; null for a network that takes numbers",
     "target": "what it was compiled for; what is left out is the default",
+    "at_once": "how many inputs of a batch are run together, where that measured faster than all of them",
+    "at_once.NETWORK": "for dense or compiled: a whole number from 1",
     "files": "every other file of the bundle, by name",
     "files.NAME": "one file",
     "files.NAME.bytes": "its size",
@@ -65,6 +68,13 @@ class Bundle:
     files: Mapping[str, bytes]
     sha256: str
     """Of ``compiled.onnx``: the model's identity."""
+    at_once: Mapping[str, int] = field(default_factory=dict)
+    """For dense and compiled: how many inputs of a batch are run together, all of them where it does not say."""
+
+    def start(self, network: str, *, threads: int) -> Engine:
+        """The engine of ``network``, dense or compiled; raises EngineError if it cannot be started."""
+        onnx = self.files[f"{network}.onnx"]
+        return self.target.start(onnx, threads=threads, at_once=self.at_once.get(network))
 
     @property
     def report(self) -> dict[str, Any]:
@@ -95,6 +105,9 @@ class Bundle:
             if not isinstance(manifest["labels"], list) or (preprocess and not labels):
                 raise TypeError("labels is no list of names")
             target = Target.from_dict(manifest.get("target", {}))
+            at_once = {str(network): int(count) for network, count in manifest.get("at_once", {}).items()}
+            if any(count < 1 for count in at_once.values()):
+                raise ValueError(f"at_once is {at_once}")
             name, architecture = str(manifest["model"]["name"]), str(manifest["model"]["architecture"])
             listed = {str(file): (int(of["bytes"]), str(of["sha256"])) for file, of in manifest["files"].items()}
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RgpError) as error:
@@ -103,7 +116,7 @@ class Bundle:
             if required not in listed:
                 raise BundleError(f"{path}/manifest.json: lists no {required}; compile again")
         files = {file: _checked(path, file, *expected) for file, expected in listed.items()}
-        return cls(path, name, architecture, labels, preprocess, target, files, listed["compiled.onnx"][1])
+        return cls(path, name, architecture, labels, preprocess, target, files, listed["compiled.onnx"][1], at_once)
 
     @classmethod
     def write(
@@ -116,6 +129,7 @@ class Bundle:
         preprocess: Preprocess | None,
         files: Mapping[str, bytes],
         target: Target | None = None,
+        at_once: Mapping[str, int] | None = None,
     ) -> Bundle:
         """Write a new bundle beside ``path``, then rename: it appears whole or not at all."""
         refuse_used(path)
@@ -125,6 +139,7 @@ class Bundle:
             "labels": labels,
             "preprocess": preprocess and preprocess.to_dict(),
             "target": (target or Target()).to_dict(),
+            "at_once": dict(at_once or {}),
             "files": {
                 file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in files.items()
             },

@@ -69,15 +69,13 @@ class Network:
         sample = canary(preprocess)
 
         def start(threads: int) -> Engine:
-            return bundle.target.start(bundle.files["compiled.onnx"], threads=threads)
+            return bundle.start("compiled", threads=threads)
 
         chosen = chosen or plan(start, sample, settings, device=bundle.target.device, sha256=bundle.sha256)
         engine = stepped_back(settings.nice, lambda: start(chosen.threads))
         dense = None
         if settings.baseline:
-            dense = stepped_back(
-                settings.nice, lambda: bundle.target.start(bundle.files["dense.onnx"], threads=chosen.threads)
-            )
+            dense = stepped_back(settings.nice, lambda: bundle.start("dense", threads=chosen.threads))
         return cls(bundle, engine, dense, chosen, settings, on_batch)
 
     def verify(self) -> None:

@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace, results: Path) -> None:
             cell = {
                 "architecture": network.architecture, "graph": network.graph, "batch": batch, "threads": threads,
                 **about, "lowerings": _lowerings(folder, threads), "versions": current, "environment": environment(),
-                **measure(setup, ways, builds=builds, rounds=rounds),
+                **measure(setup, [way for way in ways if way.serves(batch)], builds=builds, rounds=rounds),
             }  # fmt: skip
             found["cells"][key] = cell
             found["absent"] = ABSENT

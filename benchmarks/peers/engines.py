@@ -19,8 +19,11 @@ Logits = NDArray[np.float32]
 Run = Callable[[Images], Logits]
 
 
-def onnx_runtime(file: Path, threads: int, batch: int, *, spinning: bool) -> Run:
-    """All graph optimisations, prepacked weights, the batch fixed; our kernels, where the file has them."""
+def onnx_runtime(file: Path, threads: int, batch: int, *, spinning: bool, one_by_one: bool = False) -> Run:
+    """All graph optimisations, prepacked weights, the batch fixed; our kernels, where the file has them.
+
+    ``one_by_one``: a batch is run image after image.
+    """
     import onnxruntime as ort
 
     from rgp.engines import native
@@ -30,12 +33,17 @@ def onnx_runtime(file: Path, threads: int, batch: int, *, spinning: bool) -> Run
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_free_dimension_override_by_name("batch", batch)
+    options.add_free_dimension_override_by_name("batch", 1 if one_by_one else batch)
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     if native.used_by(data):
         native.register(options)
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return lambda images: np.asarray(session.run(None, {"image": images})[0])
+
+    def run(images: Images) -> Logits:
+        parts = np.split(images, batch) if one_by_one else [images]
+        return np.concatenate([session.run(None, {"image": part})[0] for part in parts])
+
+    return run
 
 
 def openvino(file: Path, threads: int, batch: int, *, hint: str) -> Run:

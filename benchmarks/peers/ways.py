@@ -32,6 +32,10 @@ class Way:
         """Of no other way."""
         return f"{self.peer}, {self.precision}, {self.settings}"
 
+    def serves(self, batch: int) -> bool:
+        """Whether the setting means anything at this batch size."""
+        return batch > 1 or not self.options.get("one_by_one")
+
     @property
     def row(self) -> str:
         """What it is one of the settings of."""
@@ -44,10 +48,14 @@ REFERENCE = f"{DENSE}, fp32"
 
 
 def _ort(peer: str, precision: str, file: str, *, equal: bool = False) -> list[Way]:
-    return [
-        Way(peer, precision, "onnx_runtime", file, f"spinning {word}", {"spinning": spinning}, equal=equal)
-        for word, spinning in (("off", False), ("on", True))
-    ]
+    def way(settings: str, **options: bool) -> Way:
+        return Way(peer, precision, "onnx_runtime", file, settings, options, equal=equal)
+
+    found = []
+    for word, spinning in (("off", False), ("on", True)):
+        found.append(way(f"spinning {word}", spinning=spinning))
+        found.append(way(f"one by one, spinning {word}", spinning=spinning, one_by_one=True))
+    return found
 
 
 def _openvino(precision: str, file: str, hint: str) -> Way:

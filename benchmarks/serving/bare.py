@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--callers", type=int, required=True)
     options = parser.parse_args()
     bundle = Bundle.open(options.bundle)
-    engine = bundle.target.start(bundle.files["compiled.onnx"], threads=options.threads)
+    engine = bundle.start("compiled", threads=options.threads)
     images = [data for data, _ in photographs(0)]
     for line in sys.stdin:
         found = loop(engine, bundle.require_images(), images, options.callers, float(line))

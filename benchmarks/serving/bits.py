@@ -30,7 +30,7 @@ def run(part: Part) -> dict[str, Any]:
     with part.rgp_serve("--baseline", BASELINE, name="bits") as running:
         target = Target.find(running.url)
         plan = target.require_ready()["plan"]
-        engine = bundle.target.start(bundle.files["compiled.onnx"], threads=plan["threads"])
+        engine = bundle.start("compiled", threads=plan["threads"])
         expected = [_said(classify(bundle, engine, image, classes).model_dump()) for image in part.images]
         messages = [target.message(image, JPEG, f"/classify?top_k={classes}") for image in part.images]
         outcomes: Counter[str] = Counter()

@@ -62,9 +62,12 @@ def describe(device: str, threads: int) -> dict[str, str | int]:
 class OrtEngine:
     """One session shared by all callers, with an explicit number of threads."""
 
-    def __init__(self, model: bytes, *, threads: int, device: str = "cpu") -> None:
-        """Build a session of ``model`` (an ONNX file's bytes); raises EngineError if ONNX Runtime refuses it."""
-        self._threads, self._device = threads, device
+    def __init__(self, model: bytes, *, threads: int, device: str = "cpu", at_once: int | None = None) -> None:
+        """Build a session of ``model`` (an ONNX file's bytes); raises EngineError if ONNX Runtime refuses it.
+
+        ``at_once``: of a larger batch so many inputs are run together, part after part; None: all.
+        """
+        self._threads, self._device, self._at_once = threads, device, at_once
         self._kernels = {"kernels": native.describe(model)} if device == "cpu" and native.used_by(model) else {}
         self._session = session(model, threads=threads, device=device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -74,8 +77,12 @@ class OrtEngine:
 
     def run(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """One batch, (B, H, W, C) uint8 for image networks, to the first output, logits (B, classes) float32."""
-        (logits,) = self._run([self._output], images)
-        return np.asarray(logits, np.float32)
+        step = self._at_once or len(images)
+        parts = (
+            [images[first : first + step] for first in range(0, len(images), step)] if len(images) > step else [images]
+        )
+        found = [np.asarray(self._run([self._output], part)[0], np.float32) for part in parts]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def outputs(self, images: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Every output of the network, each in the type that it has."""

@@ -73,16 +73,23 @@ class Target:
         return describe_tensorrt(self.engine)
 
     def start(
-        self, onnx: bytes, *, threads: int, batches: Sequence[int] = (1, 8, 32), kept: bool = True
+        self,
+        onnx: bytes,
+        *,
+        threads: int,
+        batches: Sequence[int] = (1, 8, 32),
+        kept: bool = True,
+        at_once: int | None = None,
     ) -> WholeEngine:
         """An engine of an ONNX file's bytes; EngineError that says what is missing, or why it cannot run them.
 
-        ``batches``: what TensorRT tunes for. ``kept``: whether its engine is stored for the next time.
+        ``batches``: what TensorRT tunes for. ``kept``: whether its engine is stored for the next time. ``at_once``: how
+        many inputs of a batch ONNX Runtime runs together, None for all.
         """
         if self.engine == "ort":
             from rgp.engines.ort import OrtEngine
 
-            return OrtEngine(onnx, threads=threads, device=self.device)
+            return OrtEngine(onnx, threads=threads, device=self.device, at_once=at_once)
         from rgp.engines.tensorrt.engine import TensorRTEngine
         from rgp.engines.tensorrt.store import Store
 

@@ -36,7 +36,7 @@ def thread_plan(bundle: Bundle, threads: int = 0, batch: int = 0) -> ThreadPlan:
     """The service's plan for this bundle on this machine; what is 0 is measured."""
 
     def start(count: int) -> Engine:
-        return bundle.target.start(bundle.files["compiled.onnx"], threads=count)
+        return bundle.start("compiled", threads=count)
 
     settings = Settings(threads=threads, max_batch=batch)
     return plan(start, canary(bundle.require_images()), settings, device=bundle.target.device, sha256=bundle.sha256)
@@ -48,7 +48,7 @@ class Classifier:
     def __init__(self, bundle: Bundle, plan: ThreadPlan, top_k: int) -> None:
         """Start the engine; EngineError if it cannot be started or does not answer what the bundle says."""
         self._bundle, self._preprocess, self._top_k = bundle, bundle.require_images(), top_k
-        self._engine: Engine = bundle.target.start(bundle.files["compiled.onnx"], threads=plan.threads)
+        self._engine: Engine = bundle.start("compiled", threads=plan.threads)
         checked(self._engine.run(canary(self._preprocess)), bundle)
         self.batch, self._lanes = plan.max_batch, threading.Semaphore(plan.lanes)
 

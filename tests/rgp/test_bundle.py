@@ -53,6 +53,22 @@ def test_what_was_written_is_read_back(path: Path) -> None:
     assert bundle.sha256 == json.loads((path / "manifest.json").read_text())["files"]["compiled.onnx"]["sha256"]
 
 
+def test_how_many_inputs_are_run_together_is_kept(tmp_path: Path) -> None:
+    written = Bundle.write(
+        tmp_path / "b", name="n", architecture="a", labels=("x",), preprocess=PREPROCESS, files=FILES,
+        at_once={"compiled": 2},
+    )  # fmt: skip
+    assert Bundle.open(written.path).at_once == {"compiled": 2}
+    change_manifest(written.path, lambda manifest: manifest.pop("at_once") and manifest)  # as older ones have it
+    assert Bundle.open(written.path).at_once == {}
+
+
+@pytest.mark.parametrize("value", [{"compiled": 0}, {"dense": -1}, {"dense": "many"}, [1], 3, None])
+def test_a_number_of_inputs_that_cannot_be_is_refused(path: Path, value: Any) -> None:
+    change_manifest(path, lambda manifest: manifest.update(at_once=value))
+    refused(path, "compile again")
+
+
 def test_a_bundle_may_be_moved_but_not_renamed_inside(path: Path, tmp_path: Path) -> None:
     moved = path.rename(tmp_path / "elsewhere")
     assert Bundle.open(moved).name == "net"

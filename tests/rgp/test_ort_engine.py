@@ -35,6 +35,18 @@ def test_a_batch_gives_the_logits_that_its_images_give_alone(size: int, engine: 
     assert len(np.unique(logits[:, 0])) == size
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("at_once", [1, 2, 3, 8])
+def test_a_batch_in_parts_gives_what_its_parts_give_alone(size: int, at_once: int, engine: OrtEngine) -> None:
+    images = batch(size)
+    alone = [engine.run(images[first : first + at_once]) for first in range(0, size, at_once)]
+    np.testing.assert_array_equal(OrtEngine(network(), threads=2, at_once=at_once).run(images), np.concatenate(alone))
+
+
+def test_an_empty_batch_is_passed_on(engine: OrtEngine) -> None:
+    assert OrtEngine(network(), threads=1, at_once=1).run(batch(0)).shape == engine.run(batch(0)).shape == (0, 7)
+
+
 def test_images_need_not_lie_in_one_piece(engine: OrtEngine) -> None:
     images = batch(3)
     assert np.array_equal(engine.run(np.asfortranarray(images)), engine.run(images))

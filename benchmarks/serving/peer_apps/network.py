@@ -28,7 +28,7 @@ class Network:
         bundle = Bundle.open(BUNDLE)
         self.preprocess = bundle.require_images()
         self.labels = bundle.labels
-        self.engine = bundle.target.start(bundle.files["compiled.onnx"], threads=THREADS)
+        self.engine = bundle.start("compiled", threads=THREADS)
 
     def prepare(self, data: bytes) -> NDArray[np.uint8]:
         """An image file's bytes to (1, size, size, channels)."""
