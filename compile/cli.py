@@ -15,6 +15,7 @@ from rich.markup import escape
 from rgp.bench_cli import batch_list, latency_table, positive
 from rgp.bundle import Bundle, refuse_used
 from rgp.cli import Parser, guarded
+from rgp.compile.verify import AGREEMENTS
 from rgp.engines.target import DEVICES, ENGINES, PRECISIONS, Target
 from rgp.environment import available_cores
 from rgp.errors import BundleError, UsageError, unknown
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     engine("--engine", default="ort", help=f"{', '.join(ENGINES)}: ONNX Runtime (default), TensorRT, TensorRT-RTX")
     engine("--device", help=f"{' or '.join(DEVICES)} (default: cpu for ort, cuda for TensorRT)")
     engine("--precision", default="fp32", help=f"{', '.join(PRECISIONS)} (default: fp32)")
-    engine("--threads", type=positive, default=available_cores(), help="default: all cores (%(default)s)")
+    engine("--threads", type=positive, default=available_cores(), help="of one inference (default: all cores)")
     plan = parser.add_argument_group("how it is planned").add_argument
     plan("--tune", default="quick", help="off (estimates decide), quick (default) or full: how much is measured")
     plan("--plan", type=Path, help="a bundle's plan.json: make its choices, measure no single layer")
@@ -136,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="put N of --images into the bundle, for rgp-serve's page",
     )
-    proof("--min-agreement", type=_share, help="least share of equal top-1 classes below fp32 (default: see the docs)")
+    agreements = ", ".join(f"{share} in {name}" for name, share in AGREEMENTS.items() if name != "fp32")
+    proof("--min-agreement", type=_share, help=f"least share of equal top-1 classes below fp32 (default: {agreements})")
     proof("--batch", type=batch_list, default=(1, 8), help="batch sizes to measure (default: 1,8)")
     proof("--pairs", type=positive, default=200, help="pairs to measure a batch size (default: 200)")
     proof("--dense-checkpoint", type=Path, help="the dense baseline, where it is another network (trained dense)")

@@ -85,9 +85,9 @@ def _main(argv: Sequence[str] | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="rgp-bench", description=DESCRIPTION, epilog=EPILOG, formatter_class=layout)
-    add, cores = parser.add_argument, available_cores()
+    add = parser.add_argument
     add("bundles", type=Path, nargs="+", metavar="BUNDLE", help="a folder that rgp-compile wrote")
-    add("--threads", type=batch_list, default=(cores,), help=f"numbers of threads (default: all cores, {cores})")
+    add("--threads", type=batch_list, default=(available_cores(),), help="numbers of threads (default: all cores)")
     add("--batch", type=batch_list, help="batch sizes (default: those of the first bundle's report)")
     add("--pairs", type=positive, default=200, help="rounds at each batch size and number of threads (default: 200)")
     add("--seconds", type=positive, default=30, help="at most, at each of them (default: 30)")

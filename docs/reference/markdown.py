@@ -39,6 +39,7 @@ def paragraphs(docstring: str) -> str:
         if indented:
             written.append(fence(textwrap.dedent(text)))
         elif text.strip(" \n:"):
+            text = re.sub(r"\n::\s*$", "", text)  # alone on its line, it shows nothing
             written.append(prose(re.sub(r"::\s*$", ":", text)).strip("\n"))
     return "\n\n".join(written)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -17,6 +18,7 @@ import yaml
 from docs.reference import commands, formats, http, pages
 from docs.reference.markdown import code, paragraphs, prose, table
 from rgp.checkpoint import Checkpoint, load_plain
+from rgp.environment import available_cores
 from rgp.preprocess import Preprocess
 from rgp.serve.settings import Settings
 from rgp.train.config import TrainConfig
@@ -130,10 +132,25 @@ def test_every_reference_page_can_be_found_in_the_navigation(written: dict[str, 
     assert [name for name in written if f'"{name}"' not in navigation] == []
 
 
+def test_the_reference_is_the_same_wherever_it_is_built(
+    written: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cores = {0} if available_cores() > 1 else {0, 1}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: cores, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: len(cores))
+    for variable in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("RGP_SERVE_PORT", "9999")
+    http.app.cache_clear()
+    assert pages() == written
+
+
 def test_markup_in_the_code_s_texts_is_not_taken_for_markup() -> None:
     assert prose("lr_decay in [0, 1), see ``a_b`` or `c*`; x|y <z>") == (
         r"lr\_decay in \[0, 1), see `a_b` or `c*`; x\|y \<z\>"
     )
     assert paragraphs("Reads::\n\n    a_b  c\n\nand more_") == "Reads:\n\n````text\na_b  c\n````\n\nand more\\_"
+    assert paragraphs("It holds\n\n::\n\n    a\n") == "It holds\n\n````text\na\n````"
     assert table(["a"], [["b\nc"]]) == "| a |\n| --- |\n| b c |"
     assert code("") == ""
