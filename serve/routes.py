@@ -27,8 +27,8 @@ from rgp.serve.body import (
 )
 from rgp.serve.service import Attempt, Service
 
-_FILE = {"type": "string", "format": "binary"}
-_TEXT = {"type": "string", "format": "byte"}
+_FILE = {"type": "string", "format": "binary", "description": "The image's file."}
+_TEXT = {"type": "string", "format": "byte", "description": "The image's file in base64."}
 
 
 def _object(field: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -45,8 +45,10 @@ SEVERAL_IMAGES: dict[str, Any] = {
     "required": True,
     "description": "JPEG, PNG or WebP files: form fields of one name, or a list of base64 texts in JSON.",
     "content": {
-        MULTIPART: _object(FIELD, {"type": "array", "items": _FILE}),
-        JSON: _object(BASE64_FIELDS, {"type": "array", "items": _TEXT, "minItems": 1}),
+        MULTIPART: _object(FIELD, {"type": "array", "items": _FILE, "description": "A field for each image."}),
+        JSON: _object(
+            BASE64_FIELDS, {"type": "array", "items": _TEXT, "minItems": 1, "description": "A text for each image."}
+        ),
     },
 }
 REFUSALS = {

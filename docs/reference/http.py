@@ -77,9 +77,8 @@ def _operation(operation: dict[str, Any]) -> Iterator[str]:
         yield table(["parameter", "in", "type", "range", "what it is"], parameters)
     if body := operation.get("requestBody"):
         yield prose(body.get("description", ""))
-        yield table(
-            ["content type", "body"], [[code(kind), _body(of["schema"])] for kind, of in body["content"].items()]
-        )
+        rows = [[code(kind), *_body(of["schema"])] for kind, of in body["content"].items()]
+        yield table(["content type", "body", "what it is"], rows)
     rows = [
         [status, _described(answer), " ".join(_type(of["schema"]) for of in _contents(answer))]
         for status, answer in operation["responses"].items()
@@ -95,10 +94,12 @@ def _contents(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [of for of in answer.get("content", {}).values() if of.get("schema")]
 
 
-def _body(schema: dict[str, Any]) -> str:
+def _body(schema: dict[str, Any]) -> tuple[str, str]:
+    """The body's form and its text: a file, or the only field of an object."""
     if "properties" not in schema:
-        return _type(schema)
-    return ", ".join(f"{code(name)}: {_type(of)}" for name, of in schema["properties"].items())
+        return _type(schema), _described(schema)
+    ((name, of),) = schema["properties"].items()
+    return f"{code(name)}: {_type(of)}", _described(of)
 
 
 def _fields(schema: dict[str, Any]) -> str:
@@ -126,4 +127,4 @@ def _type(schema: dict[str, Any]) -> str:
 
 def _range(schema: dict[str, Any]) -> str:
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return ", ".join(f"{sign} {schema[key]:,}" for key, sign in bounds.items() if key in schema)
+    return ", ".join(f"{sign} {schema[key]:,.10g}" for key, sign in bounds.items() if key in schema)

@@ -123,8 +123,30 @@ def test_every_route_and_field_of_the_http_interface_stands_in_the_reference(wri
             assert f"### {method.upper()} {path}\n" in page
     for name, schema in document["components"]["schemas"].items():
         (section,) = re.findall(rf"^### {name}\n(.*?)(?=^### |\Z)", page, re.DOTALL | re.MULTILINE)
-        assert list(rows(section))[2:] == list(schema["properties"]), name
+        shown = list(rows(section).items())[2:]
+        assert [field for field, _ in shown] == list(schema["properties"]), name
+        assert [row[-1] for _, row in shown] == [prose(of["description"]) for of in schema["properties"].values()]
     assert "`GET /v2/models/{name}`" in page
+
+
+def fields_of(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a body and every parameter and header in an OpenAPI document, with where it stands."""
+    if isinstance(part, list):
+        for number, inner in enumerate(part):
+            yield from fields_of(inner, f"{path}/{number}")
+    elif isinstance(part, dict):
+        for name, inner in part.items():
+            if name in ("properties", "headers"):
+                yield from ((f"{path}/{name}/{field}", of) for field, of in inner.items())
+            elif name == "parameters":
+                yield from ((f"{path}/{name}/{of.get('name')}", of) for of in inner)
+            yield from fields_of(inner, f"{path}/{name}")
+
+
+def test_every_field_of_the_openapi_document_has_its_text() -> None:
+    found = dict(fields_of(http.app().openapi()))
+    assert len(found) > 100
+    assert [path for path, of in found.items() if not of.get("description", "").strip()] == []
 
 
 def test_every_reference_page_can_be_found_in_the_navigation(written: dict[str, str]) -> None:
