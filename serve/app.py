@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -13,6 +14,7 @@ from starlette.middleware import Middleware
 import rgp
 from rgp.serve import about, refusals, routes, v2, web
 from rgp.serve.door import Door
+from rgp.serve.headers import describe
 from rgp.serve.service import Service
 
 logger = logging.getLogger("rgp.serve")
@@ -34,7 +36,7 @@ def create_app(service: Service) -> FastAPI:
             service.close()
 
     # The interactive pages would load scripts from elsewhere; /openapi.json says the same.
-    app = FastAPI(
+    app = _Described(
         title="rgp-serve",
         version=rgp.__version__,
         lifespan=lifespan,
@@ -47,6 +49,14 @@ def create_app(service: Service) -> FastAPI:
     for part in (routes, v2, about, web):
         app.include_router(part.routes(service))
     return app
+
+
+class _Described(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The document, headers and keys included."""
+        if self.openapi_schema is None:
+            self.openapi_schema = describe(super().openapi())
+        return self.openapi_schema
 
 
 def _tracing(service: Service) -> list[Middleware]:

@@ -66,6 +66,13 @@ REFUSALS = {
 DESCRIBED: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": text} for status, text in REFUSALS.items()
 }
+STAGES: dict[str, Any] = {
+    "server-timing": {
+        "description": "timing_ms as browsers draw it: STAGE;dur=MILLISECONDS, separated by commas.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
 
 
 def routes(service: Service) -> APIRouter:
@@ -77,7 +84,7 @@ def routes(service: Service) -> APIRouter:
     @router.post(
         "/classify",
         summary="Name the most probable classes of one image",
-        responses=DESCRIBED,
+        responses={200: {"headers": STAGES}, **DESCRIBED},
         openapi_extra={"requestBody": ONE_IMAGE},
     )
     async def classify_image(request: Request, response: Response, top_k: int = top_k_parameter) -> Answer:

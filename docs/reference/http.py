@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
@@ -39,13 +39,26 @@ def page() -> str:
         "thousand classes. [Serving](../serving.md) explains it.",
         "## Routes",
     ]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            parts += [f"### {method.upper()} {path}", *_operation(operation)]
+    operations = [
+        (f"### {method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    answers = [answer for _, operation in operations for answer in operation["responses"].values()]
+    always = {name for name in answers[0]["headers"] if all(name in answer["headers"] for answer in answers)}
+    for heading, operation in operations:
+        parts += [heading, *_operation(operation, always)]
     parts += [
         "### Not in the document",
         "The page for people with what it shows, and the Open Inference Protocol, which is described elsewhere:",
         table(["route"], [[code(route)] for route in undocumented()]),
+        "## Keys",
+        "On routes that may answer 401, where the service was started with `--keys`, either of:",
+        table(
+            ["header", "what it is"], [_key(scheme) for scheme in document["components"]["securitySchemes"].values()]
+        ),
+        "## Headers of answers",
+        table(["header", "stands in", "what it is"], _headers(document, answers, always)),
         "## Shapes",
     ]
     for name, schema in document["components"]["schemas"].items():
@@ -61,7 +74,19 @@ def undocumented() -> Iterator[str]:
                 yield from (f"{method} {route.path}" for method in sorted(route.methods or ()))
 
 
-def _operation(operation: dict[str, Any]) -> Iterator[str]:
+def _key(scheme: dict[str, str]) -> list[str]:
+    return [code(scheme.get("name", "authorization")), _described(scheme)]
+
+
+def _headers(document: dict[str, Any], answers: Sequence[dict[str, Any]], always: set[str]) -> Iterator[list[str]]:
+    """Each header of an answer once, with its text."""
+    shared = document["components"]["headers"]
+    for name, of in {name: of for answer in answers for name, of in answer["headers"].items()}.items():
+        where = "every answer" if name in always else "where the route says so"
+        yield [code(name), where, _described(shared[name] if "$ref" in of else of)]
+
+
+def _operation(operation: dict[str, Any], always: set[str]) -> Iterator[str]:
     yield prose(operation.get("summary", "")) + "."
     parameters = [
         [
@@ -80,10 +105,15 @@ def _operation(operation: dict[str, Any]) -> Iterator[str]:
         rows = [[code(kind), *_body(of["schema"])] for kind, of in body["content"].items()]
         yield table(["content type", "body", "what it is"], rows)
     rows = [
-        [status, _described(answer), " ".join(_type(of["schema"]) for of in _contents(answer))]
-        for status, answer in operation["responses"].items()
+        [
+            status,
+            _described(answer),
+            " ".join(_type(of["schema"]) for of in _contents(answer)),
+            ", ".join(code(name) for name in answer["headers"] if name not in always),
+        ]
+        for status, answer in sorted(operation["responses"].items())
     ]
-    yield table(["status", "when", "shape"], rows)
+    yield table(["status", "when", "shape", "headers"], rows)
 
 
 def _described(part: dict[str, Any]) -> str:

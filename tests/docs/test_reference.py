@@ -137,7 +137,8 @@ def fields_of(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(part, dict):
         for name, inner in part.items():
             if name in ("properties", "headers"):
-                yield from ((f"{path}/{name}/{field}", of) for field, of in inner.items())
+                here = (each for each in inner.items() if name == "properties" or "$ref" not in each[1])
+                yield from ((f"{path}/{name}/{field}", of) for field, of in here)
             elif name == "parameters":
                 yield from ((f"{path}/{name}/{of.get('name')}", of) for of in inner)
             yield from fields_of(inner, f"{path}/{name}")

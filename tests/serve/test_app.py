@@ -133,7 +133,10 @@ def test_openapi_describes_the_bodies_the_limits_and_the_errors(client: httpx.Cl
     }
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["image"]
-    (top_k,) = operation["parameters"]
+    top_k, *headers = operation["parameters"]
+    assert [each["name"] for each in headers] == ["x-request-id", "x-request-timeout-ms"]
+    assert operation["security"] == [{}, {"bearer": []}, {"key": []}]
+    assert "security" not in document["paths"]["/healthz"]["get"]
     assert {"minimum": 1, "maximum": 7, "default": 5}.items() <= top_k["schema"].items()
     assert set(operation["responses"]) == {
         *("200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504")

@@ -40,6 +40,7 @@ ANSWERS = [
     ("POST", "/classify?top_k=0", JPEG, 422),
     ("POST", "/classify", bytes(300_001), 413),
 ]
+TRANSPORT = {"date", "content-length", "content-type", "connection", "allow"}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,8 @@ def test_every_kind_of_answer_has_an_id_and_the_headers_of_safety(
     assert answer.status_code == status
     marked(answer)
     assert answer.headers["content-security-policy"] == NO_PAGE
+    described = client.get("/openapi.json").json()["components"]["headers"].keys() | {"server-timing"}
+    assert set(answer.headers) - described <= TRANSPORT
 
 
 def marked(answer: httpx.Response) -> None:
