@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
-from typing import Any
 
+from rgp import report_form
 from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.stages import Progress
@@ -31,7 +30,7 @@ def missing_kernel(target: Target, conv: Conv, choice: Choice) -> str | None:
 
 def build_ahead(
     files: Mapping[str, bytes], target: Target, batches: tuple[int, ...], progress: Progress
-) -> dict[str, Any]:
+) -> dict[str, report_form.Built]:
     """Build an engine of each ONNX file and keep it in the store; what the library made of each, by file name.
 
     Raises EngineError if one cannot be built.
@@ -42,14 +41,18 @@ def build_ahead(
     from rgp.engines.tensorrt.store import Store, default_folder
 
     library, settings, store = load(target.engine), Settings(target.precision, batches), Store(default_folder())
-    built = {}
+    built: dict[str, report_form.Built] = {}
     for name, onnx in files.items():
         found = ready(onnx, library, settings, store, progress=partial(_tell, progress, name))
-        built[name] = {
-            "engine_bytes": len(found.engine),
-            "stored": found.summary is None,
-            **(asdict(found.summary) if found.summary else {}),
-        }
+        built[name] = {"engine_bytes": len(found.engine), "stored": found.summary is None}
+        if (summary := found.summary) is not None:
+            built[name] |= {
+                "layers": summary.layers,
+                "convolutions": summary.convolutions,
+                "grouped": summary.grouped,
+                "types": list(summary.types),
+                "quantised": summary.quantised,
+            }
     return built
 
 

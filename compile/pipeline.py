@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from rgp import report_form
 from rgp.bundle import Bundle, refuse_used
 from rgp.compile.ahead import build_ahead, missing_kernel
 from rgp.compile.at_once import MOST, fastest
@@ -133,7 +134,7 @@ def compile_source(
         if not same:
             equivalence = proof(source, compiled_fp32, compiled_onnx, traces)
 
-    built: dict[str, Any] = {}
+    built: dict[str, report_form.Built] = {}
     if absent is not None:
         with stages("building engines"):
             onnx = {"dense.onnx": dense_onnx, "compiled.onnx": compiled_onnx}

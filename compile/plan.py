@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from rgp import report_form
 from rgp.compile.choice import Choice
 from rgp.compile.convs import Conv
 from rgp.compile.estimate import estimated_speedup
@@ -35,8 +35,8 @@ class LayerPlan:
         """Share of the dense MACs that the chosen lowering computes."""
         return self.choice.macs_share(self.conv)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The form that ``report.json`` has."""
+    def to_dict(self) -> report_form.Layer:
+        """The form that ``report.json`` and ``plan.json`` have."""
         conv, structure = self.conv, self.conv.structure
         (ins, outs), shape = conv.channels, conv.x.shape
         measured = self.chosen or (self.timings[-1] if self.timings else None)
@@ -58,8 +58,8 @@ class LayerPlan:
             "macs_share": self.macs_share,
             "dense_macs": conv.macs,
             "shuffles": self.shuffles,
-            "dense_ms": measured and measured.dense_ms,
-            "chosen_ms": measured and (measured.ms if self.chosen else measured.dense_ms),
+            "dense_ms": measured.dense_ms if measured else None,
+            "chosen_ms": (measured.ms if self.chosen else measured.dense_ms) if measured else None,
             "candidates": [_candidate(timing) for timing in self.timings],
             "refusals": list(self.refusals),
             "why": self.why,
@@ -208,7 +208,7 @@ def _with(timings: tuple[Timing, ...], timing: Timing) -> tuple[Timing, ...]:
     return timings if timing in timings else (*timings, timing)
 
 
-def _candidate(timing: Timing) -> dict[str, Any]:
+def _candidate(timing: Timing) -> report_form.Candidate:
     return {
         "lowering": timing.lowering,
         "parts": timing.parts,
@@ -219,5 +219,5 @@ def _candidate(timing: Timing) -> dict[str, Any]:
         "dense_ms": timing.dense_ms,
         "ms": timing.ms,
         "speedup": timing.speedup,
-        "speedup_ci95": timing.speedup_ci95 and list(timing.speedup_ci95),
+        "speedup_ci95": list(timing.speedup_ci95) if timing.speedup_ci95 else None,
     }

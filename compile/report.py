@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, cast
 
 import jinja2
 import onnx_ir as ir
 
+from rgp import report_form
 from rgp.compile.choice import shares
 from rgp.compile.drawing import COLOURS, network_svg, read_blocks
 from rgp.compile.layout import Wiring
@@ -26,28 +27,28 @@ from rgp.measure import Comparison
 class Findings:
     """All that a compilation found out.
 
-    ``source``: "checkpoint" or "onnx"; ``environment``: where it ran, on what engine; ``built``: engines that were
+    ``environment``: where it ran, on what engine; ``built``: engines that were
     built but cannot run here, by ONNX file (then there is no ``latency``); ``sizes``: bytes of the bundle's files, by
     name; ``stages``: seconds of each, in their order; ``model``: the network before any lowering.
     """
 
     name: str
     verdict: str
-    source: str
+    source: Literal["checkpoint", "onnx"]
     target: Target
     tune: str
     environment: Mapping[str, Any]
     cost: NetworkMacs
     equivalence: Equivalence
     latency: Sequence[Comparison]
-    built: Mapping[str, Any]
+    built: Mapping[str, report_form.Built]
     plan: Plan
     sizes: Mapping[str, int]
     stages: Mapping[str, float]
     model: ir.Model
 
-    def to_dict(self) -> dict[str, Any]:
-        """The contents of ``report.json``; times in milliseconds, but seconds in ``stages``."""
+    def to_dict(self) -> report_form.Report:
+        """The contents of ``report.json``."""
         layers = self._layers()
         left_out = sum(layer["dense_macs"] * (1 - layer["macs_share"]) for layer in layers)
         return {
@@ -57,7 +58,7 @@ class Findings:
             "precision": self.target.precision,
             "engine": self.target.engine,
             "tune": self.tune,
-            "environment": dict(self.environment),
+            "environment": cast("report_form.Environment", dict(self.environment)),
             "cost": {
                 "dense_macs": self.cost.dense_macs,
                 "macs": self.cost.macs,
@@ -73,7 +74,7 @@ class Findings:
             "layers": layers,
         }
 
-    def _layers(self) -> list[dict[str, Any]]:
+    def _layers(self) -> list[report_form.Layer]:
         """The plan's layers, each with ``shuffled``: on which sides of which of its terms its shuffles stand."""
         wirings = self.plan.layout.wirings
         return [

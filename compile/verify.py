@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgp import report_form
 from rgp.engines import WholeEngine
 from rgp.errors import VerificationError
 
@@ -110,9 +111,21 @@ class Equivalence:
             return self.tolerance is not None
         return self.top1_agreement * self.judged + self.ties >= self.min_agreement * self.judged - 1e-6
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> report_form.Equivalence:
         """The form that ``report.json`` has."""
-        return {**self.__dict__, "tolerance": self.tolerance}
+        return {
+            "max_abs_diff": self.max_abs_diff,
+            "max_abs_logit": self.max_abs_logit,
+            "top1_agreement": self.top1_agreement,
+            "ties": self.ties,
+            "judged": self.judged,
+            "inputs": self.inputs,
+            "real_images": self.real_images,
+            "batches": self.batches,
+            "precision": self.precision,
+            "min_agreement": self.min_agreement,
+            "tolerance": self.tolerance,
+        }
 
 
 def verify(

@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -144,7 +144,7 @@ def comparison_table(measured: Measured) -> Table:
     return table
 
 
-def latency_table(latency: Sequence[dict[str, Any]]) -> Table:
+def latency_table(latency: Sequence[Mapping[str, Any]]) -> Table:
     """The ``latency`` list of a report as a table."""
     table = Table(
         *("batch", "dense", "compiled", "speed-up", "95% interval", "pairs"),

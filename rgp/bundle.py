@@ -8,6 +8,8 @@
     plan.json       how each convolution runs, for --plan on another machine
     report.json     what was measured, where, and the proof of equality
     report.html     the same for people
+    graph.svg       the graph inside as a drawing, where one can be drawn
+    sample-*        images to try, where --samples asked for some
 
 A bundle is untrusted: sizes and hashes are checked before a byte is used, and engines get the bytes that
 were checked, never the path.

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rgp import report_form
 from rgp.engines import Engine
 from rgp.errors import UsageError
 
@@ -54,7 +54,7 @@ class Comparison:
         """Bootstrap 95% interval of the median ratio."""
         return median_ci95(self.dense_ms / self.compiled_ms, self.build)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> report_form.Latency:
         """The form that ``report.json`` has."""
         return {
             "batch": self.batch,

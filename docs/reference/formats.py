@@ -1,6 +1,7 @@
-"""The two files that rgp writes for others to read: the checkpoint and the bundle's manifest.
+"""The files that rgp writes for others to read: the checkpoint, and the bundle's manifest, report and plan.
 
-The checkpoint is a dataclass. A manifest is read off one that is really written, of a bundle of three small files.
+The checkpoint is a dataclass. A manifest is read off one that is really written, of a bundle of three small files. Of
+the report and the plan there are types, and what writes them returns these.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
 import rgp.bundle
 import rgp.checkpoint
@@ -23,6 +25,7 @@ from rgp.bundle import MANIFEST, REQUIRED, Bundle
 from rgp.checkpoint import Checkpoint
 from rgp.engines.target import Target
 from rgp.preprocess import Preprocess
+from rgp.report_form import PlanFile, Report
 
 
 def checkpoint() -> str:
@@ -44,10 +47,12 @@ def checkpoint() -> str:
 
 
 def bundle() -> str:
-    """The fields of ``manifest.json``."""
+    """The fields of ``manifest.json``, ``report.json`` and ``plan.json``."""
     texts = {f"{prefix}.{name}": text for prefix, kind in INSIDE.items() for name, text in _texts(kind).items()}
     described = MANIFEST | texts
     rows = [[code(name), code(kind), prose(described.get(name, ""))] for name, kind in manifest_fields()]
+    report = [[code(name), code(kind), prose(text)] for name, kind, text in form_fields(Report)]
+    plan = [[code(name), code(kind), prose(text)] for name, kind, text in form_fields(PlanFile)]
     return f"""# Bundle
 
 {paragraphs(rgp.bundle.__doc__ or "")}
@@ -65,11 +70,28 @@ A bundle has at least {", ".join(f"`{name}`" for name in ("manifest.json", *REQU
 ## target
 
 {paragraphs(inspect.getdoc(Target) or "")}
+
+## report.json
+
+A name with a dot is a field inside: of the object, or of each object in the list. NAME stands for any name. MACs are
+multiply-accumulates for one image.
+
+{table(["field", "type", "what it is"], report)}
+
+## plan.json
+
+What `report.json` has under the same name is the same here. Beside it:
+
+{table(["field", "type", "what it is"], [row for row in plan if row not in report])}
 """
 
 
 INSIDE: dict[str, type[Any]] = {"preprocess": Preprocess, "target": Target}
 """Fields of the manifest that are dataclasses themselves."""
+JSON_TYPES: dict[Any, str] = {
+    **{dict: "object", str: "text", int: "whole number", float: "number"},
+    **{bool: "true or false", NoneType: "null"},
+}
 
 
 def manifest_fields() -> list[tuple[str, str]]:
@@ -88,6 +110,31 @@ def manifest_fields() -> list[tuple[str, str]]:
     return list(_walk(manifest | {"files": {"NAME": one_file}}))
 
 
+def form_fields(form: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Dotted name, JSON type and text of every field of a ``TypedDict``, those of the ones inside included."""
+    texts = _texts(form)
+    for name, hint in get_type_hints(form, include_extras=True).items():
+        kind = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
+        yield f"{prefix}{name}", _spelt(kind) + (", or absent" if kind is not hint else ""), texts[name]
+        inner = get_args(kind)[-1] if get_origin(kind) in (list, dict) else kind
+        if is_typeddict(inner):
+            yield from form_fields(inner, f"{prefix}{name}." + ("NAME." if get_origin(kind) is dict else ""))
+
+
+def _spelt(kind: Any) -> str:
+    """A type as JSON has it."""
+    inner = get_args(kind)
+    if is_typeddict(kind):
+        return "object"
+    if get_origin(kind) is Literal:
+        return " or ".join(inner)
+    if get_origin(kind) is UnionType:
+        return " or ".join(map(_spelt, inner))
+    if get_origin(kind) in (list, dict):
+        return f"{'list' if get_origin(kind) is list else 'object'} of {_spelt(inner[-1])}"
+    return JSON_TYPES[kind]
+
+
 def _walk(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, inner in value.items():
         yield f"{prefix}{name}", _json_type(inner)
@@ -98,7 +145,7 @@ def _walk(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 def _json_type(value: Any) -> str:
     if isinstance(value, list):
         return f"list of {_json_type(value[0])}"
-    return {dict: "object", str: "text", int: "whole number", float: "number"}[type(value)]
+    return JSON_TYPES[type(value)]
 
 
 def _of_dataclass(kind: type[Any]) -> list[list[str]]:
