@@ -44,7 +44,8 @@ class Checkpoint:
     state: dict[str, Tensor]
     """Weights and buffers by name, and the masks: X.adjacency (N, N) bool for each masked convolution X."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """What was measured on held-out images: loss, top1 and top5 in percent; may be empty."""
+    """What was measured on held-out images: loss; top1 and, of more than 5 classes, top5 in percent; raw_top1, that of
+    the weights themselves, where ``state`` is their average. May be empty."""
     training: dict[str, Any] = field(default_factory=dict)
     """What ``--resume`` needs; empty in a checkpoint that is no place to go on from."""
     versions: dict[str, str] = field(default_factory=versions)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
+from torch import Tensor
 
 from rgp.checkpoint import Checkpoint
 from rgp.errors import CheckpointError, UsageError
@@ -19,17 +20,41 @@ from rgp.train.tracking import MAY_CHANGE, RunFolder
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come: finished epochs, their metrics, and the seconds they took.
-
-    ``steps`` of the next epoch are done too; ``loss`` is the sum of theirs.
-    """
+    """How far a run has come."""
 
     epochs: int = 0
+    """Finished ones."""
     steps: int = 0
+    """Those of the next epoch that are done too."""
     loss: float = 0.0
+    """The sum over these steps."""
     last: Metrics = field(default_factory=dict)
+    """Metrics of the last finished epoch."""
     best: Metrics = field(default_factory=dict)
+    """Metrics of the epoch with the highest top-1."""
     seconds: float = 0.0
+    """What the finished epochs took."""
+
+
+class TrainingState(TypedDict):
+    """What ``--resume`` needs beside the weights."""
+
+    config: dict[str, Any]
+    """Every setting of the run, by its key."""
+    position: dict[str, Any]
+    """How far the run has come."""
+    order: dict[str, int]
+    """What the batches of an epoch depend on beside its number and the seed: ``images``, ``batch``, ``lanes``."""
+    optimiser: dict[str, Any]
+    """The optimiser's ``state_dict``."""
+    scaler: dict[str, Any]
+    """The loss scaler's ``state_dict``; empty unless ``amp`` is fp16."""
+    random: list[dict[str, Any]]
+    """The random generators of each process: ``python``, ``numpy``, ``torch``, ``cuda`` (None without a GPU)."""
+    network: NotRequired[dict[str, Tensor]]
+    """The weights and buffers that are trained, where the checkpoint's ``state`` is their average (``ema``)."""
+    averaged: NotRequired[int]
+    """How many steps that average is of."""
 
 
 def checkpoint_to_resume(config: TrainConfig) -> Path | None:
@@ -49,15 +74,7 @@ def checkpoint_to_resume(config: TrainConfig) -> Path | None:
 
 def training_state(learner: Learner, position: Position) -> dict[str, Any]:
     """What a checkpoint keeps for ``resume`` beside the weights: plain values and tensors. All processes meet here."""
-    kept = (
-        {}
-        if learner.average is None
-        else {
-            "network": {key: value.cpu() for key, value in learner.network.state_dict().items()},
-            "averaged": int(learner.average.n_averaged),
-        }
-    )
-    return kept | {
+    state: TrainingState = {
         "config": asdict(learner.config),
         "position": asdict(position),
         "order": learner.batches.order,
@@ -65,6 +82,10 @@ def training_state(learner: Learner, position: Position) -> dict[str, Any]:
         "scaler": learner.scaler.state_dict(),
         "random": learner.processes.gathered(random_state(learner.device)),
     }
+    if learner.average is not None:
+        state["network"] = {key: value.cpu() for key, value in learner.network.state_dict().items()}
+        state["averaged"] = int(learner.average.n_averaged)
+    return dict(state)
 
 
 def resume(learner: Learner, path: Path) -> Position:

@@ -1,7 +1,7 @@
 """The files that rgp writes for others to read: the checkpoint, and the bundle's manifest, report and plan.
 
-The checkpoint is a dataclass. A manifest is read off one that is really written, of a bundle of three small files. Of
-the report and the plan there are types, and what writes them returns these.
+The checkpoint and what is in it are classes. A manifest is read off one that is really written, of a bundle of three
+small files. Of the report and the plan there are types, and what writes them returns these.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
@@ -26,23 +26,31 @@ from rgp.checkpoint import Checkpoint
 from rgp.engines.target import Target
 from rgp.preprocess import Preprocess
 from rgp.report_form import PlanFile, Report
+from rgp.train.resume import Position, TrainingState
 
 
 def checkpoint() -> str:
-    """The fields of a checkpoint, and of the preprocessing inside."""
+    """The fields of a checkpoint, of the training state and of the preprocessing inside."""
+    format_ = [code("format"), code("str"), f"{code(rgp.checkpoint.FORMAT)}; a reader refuses any other."]
     return f"""# Checkpoint
 
-{paragraphs(rgp.checkpoint.__doc__ or "")} Its `format` is `{rgp.checkpoint.FORMAT}`.
+{paragraphs(rgp.checkpoint.__doc__ or "")}
 
 {paragraphs(inspect.getdoc(Checkpoint) or "")}
 
-{table(["field", "type", "what it is"], _of_dataclass(Checkpoint))}
+{table(["field", "type", "what it is"], [format_, *_declared(Checkpoint)])}
+
+## training
+
+{paragraphs(inspect.getdoc(TrainingState) or "")} Each of `config` is a [setting](training-settings.md).
+
+{table(["field", "type", "what it is"], [*_declared(TrainingState), *_declared(Position, "position.")])}
 
 ## preprocess
 
 {paragraphs(inspect.getdoc(Preprocess) or "")}
 
-{table(["field", "type", "what it is"], _of_dataclass(Preprocess))}
+{table(["field", "type", "what it is"], _declared(Preprocess))}
 """
 
 
@@ -148,12 +156,20 @@ def _json_type(value: Any) -> str:
     return JSON_TYPES[type(value)]
 
 
-def _of_dataclass(kind: type[Any]) -> list[list[str]]:
+def _declared(kind: Any, prefix: str = "") -> list[list[str]]:
+    """The fields of a class as Python declares them: name, type, text."""
     texts = _texts(kind)
-    return [[code(entry.name), code(str(entry.type)), prose(texts.get(entry.name, ""))] for entry in fields(kind)]
+    types = {name: re.sub(r"NotRequired\[(.*)\]", r"\1, or absent", each) for name, each in _types(kind).items()}
+    return [[code(prefix + name), code(spelt), prose(texts.get(name, ""))] for name, spelt in types.items()]
 
 
-def _texts(kind: type[Any]) -> dict[str, str]:
+def _types(kind: Any) -> dict[str, str]:
+    """The fields of a dataclass or a ``TypedDict``, and their types as they stand in the code."""
+    found: dict[str, Any] = kind.__annotations__
+    return {name: getattr(each, "__forward_arg__", each) for name, each in found.items()}
+
+
+def _texts(kind: Any) -> dict[str, str]:
     """The text that stands under each field in the class: Python itself does not keep these."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)

@@ -91,7 +91,7 @@ def test_every_field_of_a_saved_checkpoint_stands_in_the_reference(tmp_path: Pat
     Checkpoint("small_resnet", {}, ("a",), preprocess, "dense", {"x": torch.zeros(1)}).save(tmp_path / "a.pth")
     saved = load_plain(tmp_path / "a.pth")
     for name in [*saved, *saved["preprocess"]]:
-        assert f"`{name}`" in written["reference/checkpoint.md"], name
+        assert f"| `{name}` |" in written["reference/checkpoint.md"], name
 
 
 def test_every_field_of_a_written_manifest_stands_in_the_reference(tmp_path: Path, written: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from docs.reference import formats
 from rgp.checkpoint import Checkpoint
 from rgp.errors import CheckpointError, RgpError, UsageError
 from rgp.models import registry
@@ -211,6 +212,15 @@ class TestRefusals:
         checkpoint.save(run.last)
         with pytest.raises(CheckpointError, match=rf"its training state is damaged.*KeyError: '{missing}'"):
             train(configured(epochs=1, resume=str(run.last)))
+
+
+def test_all_that_is_kept_for_it_stands_in_the_reference(configured: Configured) -> None:
+    kept = Checkpoint.load(train(configured(epochs=1, ema=0.9)).folder.last).training
+    page = formats.checkpoint()
+    for name in [*kept, *(f"position.{name}" for name in kept["position"])]:
+        assert f"| `{name}` |" in page, name
+    for name in [*kept["order"], *kept["random"][0]]:
+        assert f"`{name}`" in page, name
 
 
 def test_a_run_killed_before_its_row_gets_it_on_resuming(configured: Configured) -> None:
