@@ -4,9 +4,9 @@
 
     [[key]]
     name = "shop"
-    sha256 = "9f86d0..."   # of the key; rgp-serve --new-key NAME makes both
-    rate = 50              # requests a second, on average; bursts of twice as many; without it: no limit
-    admin = true           # may reload and roll back
+    sha256 = "9f86d0..."
+    rate = 50
+    admin = true
 
 Keys are 256 random bits, so a plain hash is safe: there is nothing to guess.
 """
@@ -31,6 +31,13 @@ from rgp.errors import UsageError
 from rgp.serve.gate import OverloadedError
 
 MAX_FILE_BYTES = 1 << 20
+FIELDS = {
+    "name": "whose it is: the log has it",
+    "sha256": "of the key, 64 hexadecimal digits; rgp-serve --new-key NAME makes both",
+    "rate": "requests a second, on average; bursts of twice as many; without it: no limit",
+    "admin": "true: may reload the model and roll it back (default: false)",
+}
+"""What a table ``[[key]]`` of the file may have; the first two it must have."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def _key(row: Any, path: Path) -> Key:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         raise UsageError(f"{path}: a key has no name")
     name = row["name"]
-    if extra := set(row) - {"name", "sha256", "rate", "admin"}:
+    if extra := set(row) - FIELDS.keys():
         raise UsageError(f"{path}: key '{name}': unknown entry '{min(extra)}'")
     digest, rate, admin = row.get("sha256"), row.get("rate", math.inf), row.get("admin", False)
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):

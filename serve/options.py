@@ -12,7 +12,15 @@ from rgp.errors import UsageError
 from rgp.serve.settings import Settings
 
 PREFIX = "RGP_SERVE_"
-MAX_SHARE = 0.5
+OTHERS = {
+    "XDG_CACHE_HOME": "below it, in rgp/, lies what was measured, and TensorRT's engines (default: ~/.cache)",
+    "RGP_ISA": "instruction set of rgp's own kernels, as avx2 or portable (default: the best that the CPU has)",
+    "OTEL_...": "with --otel, OpenTelemetry's own: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER and so on",
+    "OMP_WAIT_POLICY": "PASSIVE unless it is set: torch's threads do not spin while they wait",
+    "ORT_DISABLE_TELEMETRY": "1 unless it is set: ONNX Runtime tells nobody of its use",
+    "RAY_USAGE_STATS_ENABLED": "0 unless it is set: nor does Ray, under rgp-classify --ray",
+}
+"""Variables that are no settings of the service, with what they do to it."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -51,7 +59,7 @@ def _type(field: Field[Any]) -> Callable[[str], Any]:
     if isinstance(field.default, int):
         return _whole(field.metadata["low"], field.metadata.get("high", 1 << 31))
     if isinstance(field.default, float):
-        return _share
+        return _share(field.metadata["low"], field.metadata["high"])
     return str
 
 
@@ -68,14 +76,17 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= MAX_SHARE:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a share from 0 to {MAX_SHARE}")
-    return value
+def _share(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: give a share from {low} to {high}")
+        return value
+
+    return parse
 
 
 def _switch(text: str) -> bool:

@@ -33,7 +33,10 @@ class Settings:
     )
     body_seconds: int = setting(10, "a request whose body takes longer is refused with 408", low=1, high=3600)
     baseline: float = setting(
-        0.02, "share of the machine for measuring the dense network beside the compiled one, 0 to 0.5; 0: never", low=0
+        0.02,
+        "share of the machine for measuring the dense network beside the compiled one, 0 to 0.5; 0: never",
+        low=0,
+        high=0.5,
     )
     canary_seconds: int = setting(30, "between two checks that the engine still answers right (0: none)", low=0)
     grace_seconds: int = setting(

@@ -1,15 +1,19 @@
-"""The settings of a training run and of a service: each is a dataclass whose fields carry their texts."""
+"""The settings of a training run and of a service, and what else may be set beside them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import Field, fields
+from itertools import groupby
 from typing import Any, get_args, get_origin, get_type_hints
 
-from docs.reference.markdown import code, prose, table
-from rgp.serve.options import PREFIX
+import rgp.serve.keys
+from docs.reference.markdown import code, paragraphs, prose, table
+from rgp.serve.options import OTHERS, PREFIX
 from rgp.serve.settings import Settings
 from rgp.train.config import TrainConfig
+from rgp.train.published_options import OPTIONS
 
 
 def training() -> str:
@@ -25,7 +29,26 @@ def training() -> str:
 [`rgp-train`](rgp-train.md): `lr: 0.05` is `--lr 0.05`. [Training](../training.md) says where they come from.
 
 {table(["key", "type", "default", "what it is"], rows)}
+
+## Options of the published code
+
+They are understood as options and in files, and logged in today's spelling. A value
+in front of a colon is theirs, behind it ours; DATA is what `--data` says.
+
+{table(["published", "here", "values"], _published())}
 """
+
+
+def _published() -> Iterator[list[str]]:
+    """Each option of the published code, those that mean the same in one row."""
+    for option, names in groupby(OPTIONS, OPTIONS.__getitem__):
+        values = [
+            f"{theirs}: {ours.replace('{}', 'DATA') or 'nothing to set'}" for theirs, ours in option.values.items()
+        ]
+        if option.answer:
+            values = [f"{', '.join(option.holds) or 'none'}; others are refused: {option.answer}"]
+        here = code(option.becomes) or ("" if option.answer else "not needed")
+        yield [", ".join(map(code, names)), here, prose("; ".join(values))]
 
 
 def service() -> str:
@@ -46,6 +69,16 @@ def service() -> str:
 option wins. [Serving](../serving.md) says how to choose them.
 
 {table(["option", "variable", "default", "from, to", "what it is"], rows)}
+
+## Other variables
+
+{table(["variable", "what it does"], [[code(name), prose(text)] for name, text in OTHERS.items()])}
+
+## The file of --keys
+
+{paragraphs(rgp.serve.keys.__doc__ or "")}
+
+{table(["entry", "what it is"], [[code(name), prose(text)] for name, text in rgp.serve.keys.FIELDS.items()])}
 """
 
 

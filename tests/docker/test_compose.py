@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rgp.serve.settings import Settings
-from tests.docker.dockerfile import DOCKER, stages
+from tests.docker.dockerfile import DOCKER, ROOT, stages
 
 FILE = DOCKER / "compose.yaml"
 COMPOSE = yaml.safe_load(FILE.read_text())
@@ -30,6 +30,13 @@ def seconds(text: str) -> int:
 def default(text: str) -> str:
     """What a ${NAME:-value} is where the shell names nothing."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", re.sub(r"\$\{\w+:\+[^}]*\}", "", text))
+
+
+def test_every_variable_of_the_file_stands_in_the_docs() -> None:
+    asked = set(re.findall(r"\$\{(RGP_\w+)", FILE.read_text()))
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    assert "RGP_BUNDLE" in asked
+    assert [name for name in asked if f"`{name}`" not in page] == []
 
 
 def plugin() -> list[str] | None:

@@ -19,9 +19,12 @@ from docs.reference import commands, formats, http, pages
 from docs.reference.markdown import code, paragraphs, prose, table
 from rgp.checkpoint import Checkpoint, load_plain
 from rgp.environment import available_cores
+from rgp.load.arguments import KEY
 from rgp.preprocess import Preprocess
+from rgp.serve import keys
 from rgp.serve.settings import Settings
 from rgp.train.config import TrainConfig
+from rgp.train.published_options import OPTIONS
 from tests.docs.pages import ROOT
 from tests.serve import tiny
 
@@ -67,7 +70,8 @@ def rows(page: str) -> dict[str, list[str]]:
 
 
 def test_every_setting_of_training_has_its_default_and_its_text(written: dict[str, str]) -> None:
-    found = rows(written["reference/training-settings.md"])
+    ours, _, published = written["reference/training-settings.md"].partition("## Options of the published code")
+    found = rows(ours)
     for entry in fields(TrainConfig):
         assert prose(entry.metadata["help"]) == found[entry.name][-1], entry.name
     assert found["epochs"][1:3] == ["`int`", "`20`"]
@@ -75,6 +79,7 @@ def test_every_setting_of_training_has_its_default_and_its_text(written: dict[st
     assert found["ema"][2] == "`0.0`"
     assert found["first_dense"][1:3] == ["`bool`", "`true`"]
     assert found["milestones"][1:3] == ["`list of int`", "`[]`"]
+    assert [name for name in OPTIONS if f"`{name}`" not in published] == []
 
 
 def test_every_setting_of_the_service_has_its_variable(written: dict[str, str]) -> None:
@@ -84,6 +89,17 @@ def test_every_setting_of_the_service_has_its_variable(written: dict[str, str]) 
         row = found["--" + entry.name.replace("_", "-")]
         assert row[1] == f"`RGP_SERVE_{entry.name.upper()}`"
         assert row[-1] == prose(entry.metadata["help"])
+    assert found["--baseline"][3] == "0 to 0.5"
+    assert found.keys() >= keys.FIELDS.keys()
+
+
+def test_every_variable_that_a_service_may_read_is_in_the_reference(written: dict[str, str]) -> None:
+    sources = [path for folder in ("serve", "rgp") for path in (ROOT / folder).rglob("*.py")]
+    text = "".join(path.read_text() for path in [*sources, *(ROOT / "compile" / "kernels").glob("*.cpp")])
+    named = set(re.findall(r"""(?:environ(?:\.\w+\(|\[)|getenv\()"([A-Z_]+)\"""", text))
+    assert {"XDG_CACHE_HOME", "RGP_ISA", "OMP_WAIT_POLICY"} <= named
+    assert [name for name in named if f"| `{name}` |" not in written["reference/service-settings.md"]] == []
+    assert f"${KEY}" in written["reference/rgp-bench.md"].replace("\\", "")
 
 
 def test_every_field_of_a_saved_checkpoint_stands_in_the_reference(tmp_path: Path, written: dict[str, str]) -> None:
