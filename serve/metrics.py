@@ -19,6 +19,13 @@ from rgp.serve.network import Network
 STAGES = ("queue", "decode", "preprocess", "inference", "total")
 BUCKETS_MS = (0.25, 0.5, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192, 30_000)
 KEPT = 1000
+GAUGES = {
+    "images_in_work": "Images that were admitted and not answered yet.",
+    "images_in_work_limit": "Most images that are admitted at once.",
+    "queue_depth": "Images that wait for the engine.",
+    "bodies_being_read": "Requests whose body is on its way.",
+    "ready": "1 if the last canary inference was right and requests are welcome, else 0.",
+}
 
 
 class Metrics:
@@ -26,14 +33,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter("rgp_requests", "Answers.", ("route", "status"), registry=self.registry)
-        self._refused = Counter("rgp_rejections", "Requests refused for load.", ("reason",), registry=self.registry)
+        self._requests = Counter(
+            "rgp_requests", "Answers; status 499: the client left.", ("route", "status"), registry=self.registry
+        )
+        self._refused = Counter(
+            "rgp_rejections", "Requests refused for load: queue, readers, rate, deadline, body.", ("reason",),
+            registry=self.registry,
+        )  # fmt: skip
         self._stages = Histogram(
-            "rgp_stage_milliseconds", "Where an image's time went.", ("stage",), buckets=BUCKETS_MS,
+            "rgp_stage_milliseconds", "Where an image's time went, in milliseconds.", ("stage",), buckets=BUCKETS_MS,
             registry=self.registry,
         )  # fmt: skip
         self._request_ms = Histogram(
-            "rgp_request_milliseconds", "From a request's headers to its answer's last byte.", ("route",),
+            "rgp_request_milliseconds", "From a request's headers to its answer's last byte, in ms.", ("route",),
             buckets=BUCKETS_MS, registry=self.registry,
         )  # fmt: skip
         self._batches = Histogram(
@@ -91,7 +103,7 @@ class Live(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
         for name, value in self._gauges().items():
-            yield GaugeMetricFamily(f"rgp_{name}", name.replace("_", " ") + " now", value)
+            yield GaugeMetricFamily(f"rgp_{name}", GAUGES[name], value)
         network = self._network()
         info = GaugeMetricFamily("rgp_model", "The network that answers: 1.", labels=("name", "sha256"))
         info.add_metric((network.model.name, network.model.sha256), 1)
@@ -99,18 +111,20 @@ class Live(Collector):
         if network.lane is None:
             return
         if (live := network.lane.live()) is not None:
-            for name, value in (
-                ("dense_milliseconds", live.dense_ms_p50),
-                ("compiled_milliseconds", live.compiled_ms_p50),
-                ("speedup", live.speedup),
-                ("speedup_low", live.speedup_ci95[0]),
-                ("speedup_high", live.speedup_ci95[1]),
-                ("age_seconds", live.age_s or 0.0),
+            for name, text, value in (
+                ("dense_milliseconds", "The dense engine's median time, live.", live.dense_ms_p50),
+                ("compiled_milliseconds", "The compiled engine's median time, live.", live.compiled_ms_p50),
+                ("speedup", "Median of the live pairs' ratios dense / compiled.", live.speedup),
+                ("speedup_low", "Lower end of its 95% interval.", live.speedup_ci95[0]),
+                ("speedup_high", "Upper end of its 95% interval.", live.speedup_ci95[1]),
+                ("age_seconds", "Since the newest live pair.", live.age_s or 0.0),
             ):
-                yield GaugeMetricFamily(f"rgp_baseline_{name}", "Dense against compiled, measured live.", value)
+                yield GaugeMetricFamily(f"rgp_baseline_{name}", text, value)
         state = network.lane.state()
         yield CounterMetricFamily("rgp_baseline_pairs", "Pairs measured.", value=state.pairs)
-        dropped = CounterMetricFamily("rgp_baseline_dropped", "Pairs or images let go.", labels=("reason",))
+        dropped = CounterMetricFamily(
+            "rgp_baseline_dropped", "Pairs or images let go: busy, budget, failed, stale.", labels=("reason",)
+        )
         for reason, count in state.dropped.items():
             dropped.add_metric((reason,), count)
         yield dropped

@@ -44,14 +44,17 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("")
     async def server() -> dict[str, Any]:
+        """What serves: `name`, `version` (of rgp), `extensions` to the protocol."""
         return {"name": "rgp-serve", "version": rgp.__version__, "extensions": ["binary_tensor_data"]}
 
     @router.get("/health/live")
     async def live() -> dict[str, bool]:
+        """The process lives: `live` is true."""
         return {"live": True}
 
     @router.get("/health/ready")
     async def ready() -> dict[str, bool]:
+        """Requests are welcome: `ready` is true; else 503."""
         service.refuse_unready()
         if service.draining:
             raise HTTPException(503, "not ready: the service is stopping", {"retry-after": "5"})
@@ -60,6 +63,7 @@ def routes(service: Service) -> APIRouter:
     @router.get("/models/{name}/ready")
     @router.get("/models/{name}/versions/{version}/ready")
     async def model_ready(name: str, version: str = "1") -> dict[str, Any]:
+        """The network answers right: its `name`, and `ready` is true; else 503."""
         found = network(name, version)
         service.refuse_unready()
         return {"name": found.model.name, "ready": True}
@@ -67,6 +71,7 @@ def routes(service: Service) -> APIRouter:
     @router.get("/models/{name}")
     @router.get("/models/{name}/versions/{version}")
     async def metadata(name: str, version: str = "1") -> dict[str, Any]:
+        """The network: `name`, `versions`, `platform`; of `inputs` and `outputs` each `name`, `datatype`, `shape`."""
         found = network(name, version)
         return {
             "name": found.model.name,
@@ -79,6 +84,13 @@ def routes(service: Service) -> APIRouter:
     @router.post("/models/{name}/infer")
     @router.post("/models/{name}/versions/{version}/infer")
     async def infer(request: Request, name: str, version: str = "1") -> Response:
+        """Run a batch.
+
+        The request has `inputs`, one with `name`, `datatype`, `shape` and `data`, or `parameters` with
+        `binary_data_size`; it may have an `id`, and `outputs`, one with `name` and `parameters`, whose `binary_data`
+        asks for bytes, as `binary_data_output` in the request's own `parameters` does. The answer has `model_name`,
+        `model_version`, the `id`, and `outputs`, one with `name`, `datatype`, `shape`, and `data` or `parameters`.
+        """
         found, deadline = network(name, version), service.deadline(request)
         limit = service.settings.max_body_bytes
         check_headers(request.headers, limit, (JSON, BINARY, ""))

@@ -44,14 +44,17 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/")
     async def index() -> Response:
+        """The page."""
         return static("index.html")
 
     @router.get("/static/{name}")
     async def static_file(name: str) -> Response:
+        """A file of the page."""
         return static(name)
 
     @router.get("/samples/{name}")
     async def sample(name: str) -> Response:
+        """An image to try, as `GET /info` names them."""
         bundle = service.models.active.bundle
         if name not in samples(bundle):
             raise HTTPException(404)
@@ -59,6 +62,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/graph.svg")
     async def graph() -> Response:
+        """A drawing of the graph; 404 where the bundle has none."""
         found = service.models.active.bundle.files.get("graph.svg")
         if found is None:
             raise HTTPException(404, "this bundle has no drawing of its graph")

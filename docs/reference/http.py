@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from functools import cache
-from types import SimpleNamespace
-from typing import Any, cast
+from types import ModuleType
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from docs.reference.markdown import code, prose, table
+from docs.reference.figures import figures, service
+from docs.reference.markdown import code, paragraphs, prose, table
 from rgp.serve import v2, web
 from rgp.serve.app import create_app
-from rgp.serve.service import Service
-from rgp.serve.settings import Settings
 
 
 @cache
 def app() -> FastAPI:
-    """The app around ``_service``: it is described, never started."""
-    return create_app(_service())
-
-
-def _service() -> Service:
-    """Of a network of a thousand classes that is not there."""
-    bundle = SimpleNamespace(labels=tuple(map(str, range(1000))))
-    models = SimpleNamespace(active=SimpleNamespace(bundle=bundle))
-    return cast("Service", SimpleNamespace(models=models, settings=Settings()))
+    """The app of a service that is described, never started."""
+    return create_app(service())
 
 
 def page() -> str:
@@ -49,9 +42,17 @@ def page() -> str:
     for heading, operation in operations:
         parts += [heading, *_operation(operation, always)]
     parts += [
-        "### Not in the document",
-        "The page for people with what it shows, and the Open Inference Protocol, which is described elsewhere:",
-        table(["route"], [[code(route)] for route in undocumented()]),
+        "### The Open Inference Protocol",
+        paragraphs(v2.__doc__ or ""),
+        "It has a description of its own, so these routes are not in `/openapi.json`:",
+        table(["route", "what it does"], undocumented(v2)),
+        "### The page for people",
+        "Nor are these:",
+        table(["route", "what it is"], undocumented(web)),
+        "## Figures",
+        "What `GET /metrics` gives. A histogram has `_bucket`, `_sum` and `_count` behind its name. `_created` is "
+        "since when it, or a counter, has counted. A figure that is not known yet is left out.",
+        table(["figure", "kind", "labels", "what it is"], figures()),
         "## Keys",
         "On routes that may answer 401, where the service was started with `--keys`, either of:",
         table(
@@ -66,12 +67,12 @@ def page() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def undocumented() -> Iterator[str]:
-    """Routes that ``/openapi.json`` leaves out, as METHOD /path."""
-    for part in (v2, web):
-        for route in part.routes(_service()).routes:
-            if isinstance(route, APIRoute):
-                yield from (f"{method} {route.path}" for method in sorted(route.methods or ()))
+def undocumented(part: ModuleType) -> Iterator[list[str]]:
+    """Routes that ``/openapi.json`` leaves out, as METHOD /path, and their texts."""
+    for route in part.routes(service()).routes:
+        if isinstance(route, APIRoute):
+            text = prose(inspect.getdoc(route.endpoint) or "")
+            yield from ([code(f"{method} {route.path}"), text] for method in sorted(route.methods or ()))
 
 
 def _key(scheme: dict[str, str]) -> list[str]:

@@ -21,7 +21,7 @@ from rgp.checkpoint import Checkpoint, load_plain
 from rgp.environment import available_cores
 from rgp.load.arguments import KEY
 from rgp.preprocess import Preprocess
-from rgp.serve import keys
+from rgp.serve import keys, v2, web
 from rgp.serve.settings import Settings
 from rgp.train.config import TrainConfig
 from rgp.train.published_options import OPTIONS
@@ -142,6 +142,7 @@ def test_every_route_and_field_of_the_http_interface_stands_in_the_reference(wri
         shown = list(rows(section).items())[2:]
         assert [field for field, _ in shown] == list(schema["properties"]), name
         assert [row[-1] for _, row in shown] == [prose(of["description"]) for of in schema["properties"].values()]
+    assert all(text for part in (v2, web) for _, text in http.undocumented(part))
     assert "`GET /v2/models/{name}`" in page
 
 

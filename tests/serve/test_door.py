@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
+from docs.reference.figures import figures
 from rgp.bundle import Bundle
 from rgp.serve.door import NO_PAGE
 from rgp.serve.keys import new_key
@@ -59,6 +60,15 @@ def caller(alone: Server) -> Iterator[httpx.Client]:
 def samples(client: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {(each.name, frozenset(each.labels.items())): each.value for family in families for each in family.samples}
+
+
+def test_every_figure_stands_in_the_reference(client: httpx.Client) -> None:
+    client.post("/classify", content=JPEG)
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    found = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    described = {row[0].strip("`") for row in figures()}
+    assert len(found & described) > 10
+    assert {name for name in found - described if not name.endswith("_created")} == set()
 
 
 def value(found: dict[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float:

@@ -12,6 +12,7 @@ import pytest
 import tritonclient.http as triton
 from numpy.typing import NDArray
 
+from docs.reference import http
 from rgp.bundle import Bundle
 from rgp.engines.ort import OrtEngine
 from tests.serve.serving import Server
@@ -62,6 +63,27 @@ def test_tritonclient_gets_the_logits_bit_for_bit(
     result = client_of_triton.infer(NAME, [given], request_id="42", outputs=outputs)
     np.testing.assert_array_equal(result.as_numpy("logits"), expected[:images])
     assert result.get_response()["id"] == "42"
+
+
+def names(part: Any) -> Iterator[str]:
+    for name, inner in part.items() if isinstance(part, dict) else ():
+        yield name
+        yield from names(inner)
+    for inner in part if isinstance(part, list) else ():
+        yield from names(inner)
+
+
+def test_every_field_of_an_answer_stands_in_the_reference(client: httpx.Client) -> None:
+    paths = ("/v2", "/v2/health/live", "/v2/health/ready", f"/v2/models/{NAME}", f"/v2/models/{NAME}/ready")
+    answers = [client.get(path).json() for path in paths] + [
+        client.post(INFER, json=asked() | {"id": "1"}).json(),
+        client.post(INFER, json=asked()).json(),
+    ]
+    binary = client.post(INFER, json=asked() | {"parameters": {"binary_data_output": True}})
+    answers.append(json.loads(binary.content[: int(binary.headers["inference-header-content-length"])]))
+    found, page = {name for answer in answers for name in names(answer)}, http.page()
+    assert {"extensions", "ready", "datatype", "data", "binary_data_size", "id"} <= found
+    assert [name for name in found if f"`{name}`" not in page] == []
 
 
 def asked(**changed: Any) -> dict[str, Any]:
