@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="as listed, or timm:NAME (default: all listed)")
     parser.add_argument("--graphs", nargs="+", default=[], metavar="GRAPH", help="spellings or .npy files")
     parser.add_argument("--size", type=_count, help="side of the images (default 224; 32 for the CIFAR forms)")
-    parser.add_argument("--classes", type=_count, help="default 1000; 10 for the CIFAR forms")
+    parser.add_argument(
+        "--classes", type=_count, help="how many the networks tell apart (default 1000; 10 for the CIFAR forms)"
+    )
     parser.add_argument(
         "--narrow", choices=get_args(Narrow), default="refuse", help="layers with fewer channels than nodes"
     )

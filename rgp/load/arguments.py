@@ -35,7 +35,12 @@ def parser() -> Parser:
     rate.add_argument("--p99", type=above_zero, metavar="MS", help="search the highest rate whose p99 is within MS")
     add("--duration", type=above_zero, default=30.0, help="seconds at each rate (default: 30)")
     add("--warmup", type=not_negative, default=2.0, help="seconds before that, not counted (default: 2)")
-    add("--arrivals", choices=("poisson", "constant"), default="poisson", help="(default: poisson)")
+    add(
+        "--arrivals",
+        choices=("poisson", "constant"),
+        default="poisson",
+        help="the pauses between requests: random, or all alike (default: poisson)",
+    )
     add("--timeout", type=above_zero, default=10.0, help="seconds that a request waits for its answer (default: 10)")
     add("--bound", type=above_zero, metavar="MS", help="goodput counts answers within MS (default: --p99 or --timeout)")
     add("--images", type=Path, metavar="DIR", help="send the JPEG, PNG and WebP files of this folder")
