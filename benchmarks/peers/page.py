@@ -25,11 +25,11 @@ def section(results: dict[str, Any]) -> str:
         "untrained logits lie close together.\n"
         f"{', '.join(packages)}.",
         "Settings. ONNX Runtime and rgp: all graph optimisations, prepacked weights, the batch fixed, threads spinning "
-        "or not, batches\nwhole or image after image. OpenVINO: latency hint, one stream, the batch fixed, int8 by NNCF. "
-        "torch.compile: freezing, channels\nlast, C++ wrapper, sizes fixed. DeepSparse: one stream, normalised numbers "
-        "instead of bytes. int8 of ONNX Runtime: static, per\nchannel. Narrower: all widths by one percentage; "
-        "Torch-Pruning: one share of every layer, by magnitude of groups; both in steps\nof 8 channels, with at most the "
-        "multiply-accumulates that the mask leaves.",
+        "or not, batches\nwhole or image after image. OpenVINO: latency hint, one stream, the batch fixed, int8 by "
+        "NNCF. torch.compile: freezing, channels\nlast, C++ wrapper, sizes fixed. DeepSparse: one stream, normalised "
+        "numbers instead of bytes. int8 of ONNX Runtime: static, per\nchannel. Narrower: all widths by one percentage; "
+        "Torch-Pruning: one share of every layer, by magnitude of groups; both in steps\nof 8 channels, with at most "
+        "the multiply-accumulates that the mask leaves.",
     ]
     for network, cpu in dict.fromkeys(map(_measured, sorted(cells, key=_time, reverse=True))):
         of = [cell for cell in cells if _measured(cell) == (network, cpu)]
