@@ -1,8 +1,8 @@
 """Engines on the same inputs, interleaved: the only way that a ratio on a shared machine means something.
 
 Each round runs every engine once, back to back in random order; of two engines a round is a pair (AB or BA). The
-speed-up is the median of the per-round ratios. Engines must not spin (see ``rgp.engines.ort``): a spinning engine
-slows the others down.
+speed-up is the median of the per-round ratios. Engines must not spin after a run (see ``rgp.engines.ort``): one that
+does slows the others down.
 
 The engines are built anew several times, because where the system puts a session's threads and memory decides
 much of its speed. Beside one busy process on two cores, CIFAR ResNet-18 against itself measured 0.71x to 1.35x

@@ -206,7 +206,7 @@ class Report(TypedDict):
     source: Literal["checkpoint", "onnx"]
     """What was compiled."""
     precision: str
-    """fp32, fp16, bf16 or int8: of both networks."""
+    """fp32, fp16, bf16 or int8: of both networks, but for bf16 on CPUs, where the dense one stays float32."""
     engine: str
     """ort, trt or trt-rtx."""
     tune: str
