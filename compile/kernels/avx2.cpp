@@ -1,5 +1,5 @@
 // Tiles in AVX2 with FMA: 8 pixels a vector, 16 registers.
-#include "tile.h"
+#include "winograd.h"
 
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -45,6 +45,7 @@ const Kernels* avx2() {
     add_tall<Simd, 1, 1, 6>(k, 0);
     add_tall<Simd, 1, 2, 5>(k, 0);
     add_tall<Simd, 2, 1, 4>(k, 1);
+    add_winograd_tiles<Simd, 12, 6, 2>(k);
     return k;
   }();
   return &found;

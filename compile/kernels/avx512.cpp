@@ -1,5 +1,5 @@
 // Tiles in AVX-512: 16 pixels a vector, 32 registers, lanes switched off for nothing by mask registers.
-#include "tile.h"
+#include "winograd.h"
 
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -40,7 +40,11 @@ struct Simd {
 }  // namespace
 
 const Kernels* avx512() {
-  static const Kernels found = with_avx512_tiles<Simd>({"avx512", Simd::kLanes, 3, {}, {}, pack<Simd>, peak<Simd>});
+  static const Kernels found = [] {
+    Kernels k = with_avx512_tiles<Simd>({"avx512", Simd::kLanes, 3, {}, {}, pack<Simd>, peak<Simd>});
+    add_winograd_tiles<Simd, 14, 12, 6>(k);
+    return k;
+  }();
   return &found;
 }
 

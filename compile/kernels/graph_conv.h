@@ -38,6 +38,12 @@ struct Strip {
   float scale[kMaxRows];    // int8 only: steps of the output in one of the sum
 };
 
+// What Winograd's form has for a tile, or for a weight of 3x3.
+constexpr int kSums = 16;
+struct alignas(kSums * sizeof(float)) Sums {
+  float sum[kSums];
+};
+
 // What does not change from call to call. Built once, then only read: any number of calls may run at once.
 struct Layer {
   Geometry geometry;
@@ -49,6 +55,7 @@ struct Layer {
   std::vector<int32_t> channels;
   std::vector<float> weights;  // words
   std::vector<int32_t> cuts;
+  std::vector<Sums> winograd;  // the weights in that form, [channel][row], a strip of 8 rows as two of 4; or empty
   int together = 1;         // channels in a word: 1 in float32, 2 in bfloat16, 4 in int8
   // if these are several
   int64_t inputs = 0;       // input channels, `geometry` has the words
@@ -133,6 +140,24 @@ struct Rows {
   ptrdiff_t channels[4];     // not in float32: numbers from `in` to each channel of the word
 };
 
+// Winograd, one input channel: rows of tiles of 4x4 padded pixels, to their 16 sums each.
+struct TilesIn {
+  const float* in;
+  ptrdiff_t row;             // floats from one row of pixels to the next
+  int64_t rows, across;      // rows of tiles, tiles in a row
+  float* out;
+};
+
+// Winograd, one output channel: 16 sums a tile to 2x2 pixels of the output.
+struct TilesOut {
+  const float* in;           // room for three tiles more behind them
+  int64_t rows, across;
+  int64_t height, width;     // of the output from here on: its last tiles may stand out
+  const float* residual;     // or null
+  float* y;                  // rows `width` floats apart
+  float bias, low, high;
+};
+
 using TileFn = void (*)(const Tile&);
 
 // What one instruction set offers. One translation unit each; a null pointer: not of this machine's architecture.
@@ -145,6 +170,9 @@ struct Kernels {
   TileFn tall[2][4][kMaxVectors + 1][kMaxTall + 1];  // [stride - 1][..][vectors][rows of pixels]: 3 tap rows
   void (*pack)(const Rows&);
   double (*peak)(int64_t rounds);                    // multiply-adds a round, for measuring the CPU
+  TileFn winograd[3][kMaxVectors + 1] = {};          // [1, 2 or 4 rows][tiles]; float32 only, as what follows
+  void (*tiles_in)(const TilesIn&) = nullptr;
+  void (*tiles_out)(const TilesOut&) = nullptr;
   int most_columned = 0;                             // vectors in the largest flat tile that knows columns; 0: none
 
   static int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }
@@ -172,6 +200,16 @@ using Allocate = std::function<void*(size_t bytes)>;
 // x, residual and y are of the layer's type.
 void run(const Layer& layer, const Kernels& kernels, const Image& image, const void* x, const void* residual, void* y,
          const ParallelFor& parallel_for, const Allocate& allocate);
+
+// Whether Winograd's form is less work at this size: never but for 3x3, stride 1, float32.
+bool winograd_fits(const Layer& layer, const Image& image);
+
+// Gives a layer of 3x3, stride 1, in float32 its weights in that form.
+void add_winograd(Layer& layer);
+
+// run() by Winograd's form, which the layer must have.
+void run_winograd(const Layer& layer, const Kernels& kernels, const Image& image, const float* x, const float* residual,
+                  float* y, const ParallelFor& parallel_for, const Allocate& allocate);
 
 // The same by plain loops over the dense weight: what every fast way is tested against.
 void reference(const Geometry& geometry, const Image& image, const float* x, const float* weight, const float* bias,

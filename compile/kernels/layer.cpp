@@ -262,7 +262,10 @@ int64_t output_side(int64_t side, int64_t before, int64_t after, int64_t kernel,
 
 Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight, const float* bias, float low,
                  float high) {
-  return built(g, kernels, {weight, 0x7fffffff}, bias, low, high, kPanelBytes);
+  Layer layer = built(g, kernels, {weight, 0x7fffffff}, bias, low, high, kPanelBytes);
+  constexpr Image large{1, 64, 64, 64, 64};
+  if (winograd_fits(layer, large)) add_winograd(layer);  // run() then looks at the size
+  return layer;
 }
 
 Layer make_bf16_layer(const Geometry& g, const Kernels& kernels, const uint16_t* weight, const float* bias, float low,

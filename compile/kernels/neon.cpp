@@ -1,5 +1,5 @@
 // Tiles in NEON (AArch64): 4 pixels a vector, 32 registers.
-#include "tile.h"
+#include "winograd.h"
 
 #ifdef __aarch64__
 #include <arm_neon.h>
@@ -53,6 +53,7 @@ const Kernels* neon() {
     add_tall<Simd, 2, 1, 6>(k, 1);
     add_tall<Simd, 2, 2, 5>(k, 1);
     add_tall<Simd, 4, 1, 4>(k, 2);
+    add_winograd_tiles<Simd, 14, 10, 6>(k);
     return k;
   }();
   return &found;

@@ -1,5 +1,5 @@
 // Tiles in plain C++, for any architecture: a vector is an array of 8, the compiler makes of it what it can.
-#include "tile.h"
+#include "winograd.h"
 
 namespace rgp {
 namespace {
@@ -60,6 +60,7 @@ const Kernels* portable() {
     add_flat<Simd, 2, 2>(k, 1);
     add_flat<Simd, 4, 2>(k, 2);
     add_flat<Simd, 8, 1>(k, 3);
+    add_winograd_tiles<Simd, 2, 2, 2>(k);
     return k;
   }();
   return &found;

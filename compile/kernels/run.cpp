@@ -3,7 +3,8 @@
 // In place: where output and input have the same size (stride 1, "same" padding) a tap is a shift, and lanes that would
 // read outside of the image are masked off. Flat: the input is copied first, for each tap column a plane with rows as
 // wide as the output's (and for each row phase of the stride): again every tap is a shift, and output pixels follow
-// each other without gaps. Tall: copied into planes with a border of zeros and whole vectors to a row.
+// each other without gaps. Tall: copied into planes with a border of zeros and whole vectors to a row. And where it is
+// less work, another way altogether: Winograd (winograd.cpp).
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -296,6 +297,9 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const void
   const Geometry& g = layer.geometry;
   const int64_t pixels = im.out_height * im.out_width, words = ceil_div(pixels, kernels.lanes);
   if (im.batch == 0 || pixels == 0) return;
+  if (!layer.winograd.empty() && winograd_fits(layer, im))
+    return run_winograd(layer, kernels, im, static_cast<const float*>(x), static_cast<const float*>(residual),
+                        static_cast<float*>(y), parallel_for, allocate);
   const bool same = g.stride_h == 1 && g.stride_w == 1 && im.height == im.out_height && im.width == im.out_width;
   const bool pointwise = g.kernel_h == 1 && g.kernel_w == 1;
   const bool is_tall = tall_fits(layer, kernels, im);

@@ -42,20 +42,49 @@ void on_signal(int number) {
 // What must come out: the plain loops, and how far from them (they again, on absolute values).
 struct Expected {
   Floats y, bound;
+  Floats spread, of_tiles;  // for Winograd, whose sums are of whole tiles: the most that is near each pixel, the bound
 
-  explicit Expected(const Case& c) : y(c.outputs()), bound(c.outputs()) {
+  explicit Expected(const Case& c) : y(c.outputs()), bound(c.outputs()), of_tiles(c.outputs()) {
     plain(c, c.x, c.weight, c.bias, c.residual, c.low, c.high, y);
-    const auto absolute = [](Floats values) {
-      for (float& v : values) v = std::fabs(v);
-      return values;
-    };
-    plain(c, absolute(c.x), absolute(c.weight), absolute(c.bias), absolute(c.residual), -kInfinity, kInfinity, bound);
+    const Floats x = absolute(c.x), weight = absolute(c.weight), bias = absolute(c.bias), added = absolute(c.residual);
+    plain(c, x, weight, bias, added, -kInfinity, kInfinity, bound);
+    if (!by_tiles(c)) return;
+    Floats numbers = x, sums = weight;
+    for (float& v : numbers)
+      if (std::isnan(v)) v = kInfinity;
+    spread = numbers;
+    const int64_t height = c.im.height, width = c.im.width;
+    for (size_t at = 0; at < x.size(); ++at) {  // the most of what a tile with this pixel may read
+      const int64_t row = static_cast<int64_t>(at) / width % height, column = static_cast<int64_t>(at) % width;
+      for (int64_t i = std::max<int64_t>(0, row - 3); i < std::min(height, row + 4); ++i)
+        for (int64_t j = std::max<int64_t>(0, column - 3); j < std::min(width, column + 4); ++j) {
+          spread[at] = std::max(spread[at], numbers[at + (i - row) * width + j - column]);
+        }
+    }
+    for (size_t at = 0; at < sums.size(); at += 9)
+      std::fill_n(&sums[at], 9, std::accumulate(&weight[at], &weight[at] + 9, 0.f));
+    plain(c, spread, sums, bias, added, -kInfinity, kInfinity, of_tiles);
+  }
+
+  static Floats absolute(Floats values) {
+    for (float& v : values) v = std::fabs(v);
+    return values;
+  }
+
+  // Whether Winograd's form is possible.
+  static bool by_tiles(const Case& c) {
+    return c.g.kernel_h == 3 && c.g.kernel_w == 3 && c.g.stride_h == 1 && c.g.stride_w == 1;
   }
 
   static void plain(const Case& c, const Floats& x, const Floats& weight, const Floats& bias, const Floats& residual,
                     float low, float high, Floats& y) {
     rgp::reference(c.g, c.im, x.data(), weight.data(), bias.empty() ? nullptr : bias.data(),
                    residual.empty() ? nullptr : residual.data(), low, high, y.data());
+  }
+
+  // An infinity or NaN spoils the whole tile.
+  bool allows_by_tiles(size_t i, float got) const {
+    return !std::isfinite(of_tiles[i]) || std::fabs(double{got} - y[i]) <= kTolerance * of_tiles[i];
   }
 
   bool allows(size_t i, float got) const {
@@ -69,16 +98,25 @@ struct Expected {
     Floats odd = c.x, zero(c.weight.size()), met(y.size());
     for (float& v : odd) v = !std::isfinite(v);
     if (std::find(odd.begin(), odd.end(), 1.f) == odd.end()) return;
+    Floats read = zero;
     const int64_t taps = c.g.kernel_h * c.g.kernel_w;
     for (const rgp::Strip& strip : layer.strips)
       for (int i = 0; i < strip.rows * strip.fan_in; ++i) {
         const int32_t channel = layer.channels[strip.channels + i / strip.rows];
         const int64_t first = (strip.outputs[i % strip.rows] * c.g.channels + channel) * taps;
-        for (int64_t at = first; at < first + taps; ++at) zero[at] = c.weight[at] == 0;
+        for (int64_t at = first; at < first + taps; ++at) {
+          read[at] = 1;
+          zero[at] = c.weight[at] == 0;
+        }
       }
     plain(c, odd, zero, {}, {}, 0, kInfinity, met);
     for (size_t i = 0; i < y.size(); ++i)
       if (met[i] > 0) y[i] = bound[i] = kNaN;
+    if (!by_tiles(c)) return;
+    for (size_t at = 0; at < odd.size(); ++at) odd[at] = !std::isfinite(spread[at]);
+    plain(c, odd, read, {}, {}, 0, kInfinity, met);
+    for (size_t i = 0; i < y.size(); ++i)
+      if (met[i] > 0) of_tiles[i] = kInfinity;
   }
 };
 
@@ -133,6 +171,25 @@ bool crowd_agrees(const Case& c, const rgp::Layer& layer, const Kernels& kernels
   return true;
 }
 
+// The layer in Winograd's form, also where that is more work.
+bool tiles_agree(const Case& c, const Expected& expected, const Kernels& kernels, rgp::Layer layer) {
+  if (layer.winograd.empty()) rgp::add_winograd(layer);
+  const Buffer x(c.x, c.place), added(c.residual, c.place), y(c.outputs(), c.place);
+  std::unique_ptr<Buffer> scratch;
+  rgp::run_winograd(layer, kernels, c.im, x.data, c.residual.empty() ? nullptr : added.data, y.data,
+                    tasks_for(c.threads, c.number), [&](size_t bytes) {
+                      scratch = std::make_unique<Buffer>((bytes + sizeof(float) - 1) / sizeof(float), c.place);
+                      return scratch->data;
+                    });
+  for (size_t i = 0; i < c.outputs(); ++i) {
+    if (expected.allows_by_tiles(i, y.data[i])) continue;
+    std::fprintf(stderr, "stress: y[%zu] by Winograd is %.9g, not %.9g; the bound is %.3g\n", i, y.data[i], expected.y[i],
+                 kTolerance * expected.of_tiles[i]);
+    return false;
+  }
+  return true;
+}
+
 bool agrees(const Case& c, Expected expected, const Kernels& kernels) {
   const rgp::Layer layer =
       rgp::make_layer(c.g, kernels, c.weight.data(), c.bias.empty() ? nullptr : c.bias.data(), c.low, c.high);
@@ -140,8 +197,9 @@ bool agrees(const Case& c, Expected expected, const Kernels& kernels) {
   const Buffer x(c.x, c.place), added(c.residual, c.place), y(c.outputs(), c.place);
   const float* residual = c.residual.empty() ? nullptr : added.data;
   run_once(c, layer, kernels, x.data, residual, y.data, c.threads);
+  const bool by_tiles = !layer.winograd.empty() && rgp::winograd_fits(layer, c.im);
   for (size_t i = 0; i < c.outputs(); ++i) {
-    if (expected.allows(i, y.data[i])) continue;
+    if (by_tiles ? expected.allows_by_tiles(i, y.data[i]) : expected.allows(i, y.data[i])) continue;
     const size_t width = c.im.out_width, height = c.im.out_height, pixel = i % (width * height);
     std::fprintf(stderr, "stress: y[%zu, %zu, %zu, %zu] is %.9g, not %.9g; the bound is %.3g\n",
                  i / (width * height) / c.g.outputs, i / (width * height) % c.g.outputs, pixel / width, pixel % width,
@@ -152,7 +210,7 @@ bool agrees(const Case& c, Expected expected, const Kernels& kernels) {
     std::fprintf(stderr, "stress: eight threads at once get another result than one by one\n");
     return false;
   }
-  return true;
+  return !Expected::by_tiles(c) || c.outputs() == 0 || tiles_agree(c, expected, kernels, layer);
 }
 
 // In bfloat16 a result is a rounding from the plain one, which was summed in double.

@@ -1,0 +1,214 @@
+// Winograd's F(2x2, 3x3) under a graph: 16 multiply-adds in place of 36 (Lavin and Gray 2015, arXiv 1509.09308).
+//
+// The padded input is cut into tiles of 4x4 pixels, which overlap by two, one for each 2x2 pixels of the output.
+// Additions turn each into 16 sums; each weight of 3x3 was turned into 16 too. Their products, a vector for each tile and
+// weight, are added up over the channels that an output reads, and additions turn the 16 totals into 2x2 pixels.
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "graph_conv.h"
+
+namespace rgp {
+namespace {
+
+constexpr int64_t kTasks = 16;             // of each kind in a call, about
+constexpr int64_t kRoundBytes = 600 << 10;  // sums of a round, to stay in the second-level cache
+constexpr int64_t kMaxStripRows = 4;       // in this form; strips of 8 are two of 4
+constexpr int64_t kLine = kSums * sizeof(float);
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How a call is cut. A round is some rows of tiles, of all channels and one image or more. Its sources, groups of
+// channels, are turned into sums; then its outputs, groups of strips, are computed.
+struct Plan {
+  int64_t across, down;      // tiles in a row, rows of tiles in an image
+  int64_t all, rows;         // rows of tiles in the batch, in a round
+  int64_t rounds, sources, outputs;  // the last two: tasks in a round
+  int64_t plane;             // floats from one channel's sums to the next, an odd number of lines: they differ in place
+  int64_t padded;            // floats for the padded rows of a channel
+
+  Plan(const Layer& layer, const Image& im)
+      : across(ceil_div(im.out_width, 2)), down(ceil_div(im.out_height, 2)), all(im.batch * down) {
+    const int64_t channels = layer.geometry.channels, strips = static_cast<int64_t>(layer.strips.size());
+    rows = ceil_div(all, std::min(all, ceil_div(all * across * channels * kLine, kRoundBytes)));
+    rounds = ceil_div(all, rows);
+    sources = std::min(channels, kTasks);
+    outputs = std::min(strips, std::max<int64_t>(ceil_div(kTasks, rounds), 2));
+    plane = (rows * across | 1) * kSums;
+    padded = (2 * rows + 2) * (2 * across + 2);
+  }
+  int64_t rows_in(int64_t round) const { return std::min(all - round * rows, rows); }
+};
+
+struct Call {
+  const Layer& layer;
+  const Kernels& kernels;
+  const Image& im;
+  const Plan& plan;
+  const float *x, *residual;
+  float* y;
+
+  // Calls each(image, first row of tiles in it, rows, first tile in the round) for every image of a round.
+  template <class Each>
+  void images(int64_t round, Each each) const {
+    const int64_t first = round * plan.rows, end = first + plan.rows_in(round);
+    for (int64_t row = first; row < end;) {
+      const int64_t in_image = row % plan.down, rows = std::min(end - row, plan.down - in_image);
+      each(row / plan.down, in_image, rows, (row - first) * plan.across);
+      row += rows;
+    }
+  }
+
+  // Some channels' sums. The border of the padded rows is the same for all of them.
+  void source(int64_t round, int64_t task, float* sums, float* scratch) const {
+    const Geometry& g = layer.geometry;
+    const int64_t begin = g.channels * task / plan.sources, end = g.channels * (task + 1) / plan.sources;
+    images(round, [&](int64_t image, int64_t row, int64_t rows, int64_t tile) {
+      const int64_t wide = 2 * plan.across + 2, lines = 2 * rows + 2;
+      const int64_t top = 2 * row - g.top;  // where the first line is in the input
+      const int64_t from = std::clamp<int64_t>(-top, 0, lines), to = std::clamp<int64_t>(im.height - top, from, lines);
+      const int64_t left = std::min(g.left, wide), count = std::min(im.width, wide - left);
+      std::fill(scratch, scratch + lines * wide, 0.f);
+      Rows r{};
+      r.in_row = im.width;
+      r.out = scratch + from * wide + left;
+      r.out_row = wide;
+      r.rows = to - from;
+      r.to = r.count = count;
+      r.stride = 1;
+      for (int64_t c = begin; c < end; ++c) {
+        r.in = x + ((image * g.channels + c) * im.height + top + from) * im.width;
+        kernels.pack(r);
+        kernels.tiles_in({scratch, wide, rows, plan.across, sums + c * plan.plane + tile * kSums});
+      }
+    });
+  }
+
+  void output(int64_t round, int64_t task, const float* sums, float* totals) const {
+    const int64_t strips = static_cast<int64_t>(layer.strips.size());
+    const Strip* const end = layer.strips.data() + strips * (task + 1) / plan.outputs;
+    for (const Strip* s = layer.strips.data() + strips * task / plan.outputs; s != end; ++s) {
+      multiply(*s, plan.rows_in(round) * plan.across, sums, totals);
+      images(round, [&](int64_t image, int64_t row, int64_t rows, int64_t tile) {
+        for (int r = 0; r < s->rows; ++r) {
+          const int64_t channel = image * layer.geometry.outputs + s->outputs[r];
+          const int64_t first = (channel * im.out_height + 2 * row) * im.out_width;
+          kernels.tiles_out({totals + r * plan.plane + tile * kSums, rows, plan.across, im.out_height - 2 * row,
+                             im.out_width, residual ? residual + first : nullptr, y + first, s->bias[r], layer.low,
+                             layer.high});
+        }
+      });
+    }
+  }
+
+  // A strip's totals, in blocks of nearly equal size.
+  void multiply(const Strip& s, int64_t tiles, const float* sums, float* totals) const {
+    const int64_t rows = std::min<int64_t>(s.rows, kMaxStripRows);
+    const TileFn* table = kernels.winograd[Kernels::kind(static_cast<int>(rows))];
+    int64_t most = kMaxVectors, at = 0;
+    while (!table[most]) --most;
+    Tile t{};
+    t.channels = layer.channels.data() + s.channels;
+    t.fan_in = s.fan_in;
+    t.x_plane = t.y_plane = plan.plane;
+    for (int64_t row = 0; row < s.rows; row += rows, at = 0) {
+      t.weights = reinterpret_cast<const float*>(layer.winograd.data() + s.weights / 9 + row * s.fan_in);  // may be none
+      for (int64_t left = ceil_div(tiles, most); left > 0; --left) {
+        const int64_t n = ceil_div(tiles - at, left);
+        t.x = sums + at * kSums;
+        t.y = totals + row * plan.plane + at * kSums;
+        table[n](t);
+        at += n;
+      }
+    }
+  }
+};
+
+// Lavin and Gray's G g G^T of a weight, in double.
+Sums turned(const double (&weight)[3][3]) {
+  constexpr double kTurn[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+  Sums found;
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) {
+      double sum = 0;
+      for (int k = 0; k < 3; ++k)
+        for (int l = 0; l < 3; ++l) sum += kTurn[i][k] * weight[k][l] * kTurn[j][l];
+      found.sum[i * 4 + j] = static_cast<float>(sum);
+    }
+  return found;
+}
+
+}  // namespace
+
+void add_winograd(Layer& layer) {
+  layer.winograd.resize(layer.weights.size() / 9);
+  for (const Strip& s : layer.strips) {
+    const int rows = std::min<int>(s.rows, kMaxStripRows);
+    for (int r = 0; r < s.rows; ++r)
+      for (int c = 0; c < s.fan_in; ++c) {
+        double weight[3][3];
+        for (int i = 0; i < 3; ++i)
+          for (int j = 0; j < 3; ++j) {
+            const int at = layer.by_tap ? (i * 3 + j) * s.fan_in + c : (c * 3 + j) * 3 + i;
+            weight[i][j] = layer.weights[s.weights + at * s.rows + r];
+          }
+        layer.winograd[s.weights / 9 + (r / rows * s.fan_in + c) * rows + r % rows] = turned(weight);
+      }
+  }
+}
+
+// In vectors of 16 multiplied and added, as measured on a Zen 4 (docs/kernel.md): what Winograd saves against its
+// sums, which come from the second-level cache, and its weights, which are larger and come from farther away.
+bool winograd_fits(const Layer& layer, const Image& im) {
+  const Geometry& g = layer.geometry;
+  if (layer.together > 1 || g.kernel_h != 3 || g.kernel_w != 3 || g.stride_h != 1 || g.stride_w != 1) return false;
+  const auto vectors = static_cast<double>(ceil_div(im.out_height * im.out_width, kSums));
+  const auto tiles = static_cast<double>(ceil_div(im.out_height, 2) * ceil_div(im.out_width, 2));
+  double direct = 0, winograd = 6 * tiles * static_cast<double>(g.channels + g.outputs);
+  for (const Strip& s : layer.strips) {
+    const double products = static_cast<double>(s.rows) * s.fan_in;
+    const double rows = std::min<double>(s.rows, kMaxStripRows), wide = std::min(tiles, 24 / rows);
+    direct += products * (9 * 1.2 * vectors + 4);
+    winograd += products * (std::max(1., 2.6 * (rows + wide) / (rows * wide)) * tiles + 20);
+  }
+  return 1.3 * winograd < direct;
+}
+
+void run_winograd(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const float* residual,
+                  float* y, const ParallelFor& parallel_for, const Allocate& allocate) {
+  static const int64_t workers = std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 64);
+  const Plan plan(layer, im);
+  const Call call{layer, kernels, im, plan, x, residual, y};
+  // two rounds' sums, so that a thread may begin with the next round, and for each thread its own scratch
+  const int64_t slots = std::min<int64_t>(plan.rounds, 2), slot = plan.plane * layer.geometry.channels;
+  const int64_t own = ceil_div(std::max(kMaxRows * plan.plane + 3 * kSums, plan.padded), kSums) * kSums;
+  void* const memory = allocate((slots * slot + workers * own) * sizeof(float) + kLine);
+  float* const first = reinterpret_cast<float*>(ceil_div(reinterpret_cast<intptr_t>(memory), kLine) * kLine);
+  // Tasks are claimed in order, a round's sources before its outputs: who waits, waits for what threads are at work on.
+  std::vector<std::atomic<int64_t>> turned(plan.rounds), done(plan.rounds);
+  std::atomic<int64_t> next{0};
+  const auto wait = [](const std::atomic<int64_t>& count, int64_t until) {
+    while (count.load(std::memory_order_acquire) < until) std::this_thread::yield();
+  };
+  parallel_for(workers, [&](size_t worker) {
+    float* const scratch = first + slots * slot + static_cast<int64_t>(worker) * own;
+    const int64_t in_round = plan.sources + plan.outputs;
+    for (int64_t task = next++; task < plan.rounds * in_round; task = next++) {
+      const int64_t round = task / in_round, part = task % in_round;
+      float* const sums = first + round % slots * slot;
+      if (part < plan.sources) {
+        if (round >= slots) wait(done[round - slots], plan.outputs);
+        call.source(round, part, sums, scratch);
+        turned[round].fetch_add(1, std::memory_order_release);
+      } else {
+        wait(turned[round], plan.sources);
+        call.output(round, part - plan.sources, sums, scratch);
+        done[round].fetch_add(1, std::memory_order_release);
+      }
+    }
+  });
+}
+
+}  // namespace rgp
