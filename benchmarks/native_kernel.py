@@ -3,8 +3,8 @@
 ``make bench-kernel`` runs it and writes ``benchmarks/results/native_kernel.json``, which keeps what other machines, and
 other cases, have measured. Dense is ONNX Runtime in the same precision (float32 for bf16, which it has not) with the
 same settings, interleaved with it; weights do not change the time of a convolution, so untrained networks do. Beside
-each speed-up stand its limit by MACs, and the share of the float32 multiply-adds that the CPU does at best, measured in
-registers.
+each speed-up stand its limit by MACs (layers by Winograd can pass it), and the share of the float32 multiply-adds that
+the CPU does at best, measured in registers.
 """
 
 from __future__ import annotations
