@@ -62,9 +62,9 @@ def native_kernel(reports: list[dict[str, Any]]) -> str:
         "## The native kernel\n\n`make bench-kernel`. Dense is ONNX Runtime in the same precision, for bf16 in fp32. "
         "The kernel waits for memory\nmore than for arithmetic: neighbours that use it cost it more than dense. "
         "*Limit by MACs*: what leaving out the zeros can\ngain; in fp32 3x3 layers can pass it "
-        "([Winograd](kernel.md#winograd)). *Native*: convolutions that run on the kernel; where\nit is none, the network "
-        "ships as dense. Answers are equal: in fp32 to 1e-4 of the largest logit, in int8 to the last\nbit of the dense "
-        "network's."
+        "([Winograd](kernel.md#winograd)). *Native*: convolutions that run on the kernel; where\nit is none, the "
+        "network ships as dense. Answers are equal: in fp32 to 1e-4 of the largest logit, in int8 to the last\nbit of "
+        "the dense network's."
     ]
     machines: dict[str, list[dict[str, Any]]] = {}
     for report in sorted(reports, key=lambda report: str(report["environment"]["time"]), reverse=True):
