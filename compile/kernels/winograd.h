@@ -21,12 +21,23 @@ RGP_INLINE void put(float* p, Four v) {
   *reinterpret_cast<Four*>(p) = v;
 }
 
+// Of the eight numbers of a and b those at four places. (__builtin_shufflevector would be both compilers', from gcc 12.)
+template <class Simd, int i, int j, int k, int l>
+RGP_INLINE Four picked(Four a, Four b) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, i, j, k, l);
+#else
+  typedef int Places __attribute__((vector_size(16)));
+  return __builtin_shuffle(a, b, Places{i, j, k, l});
+#endif
+}
+
 // Pixels 0 to 3 of a row become 0 - 2, 1 + 2, 2 - 1, 1 - 3.
 template <class Simd>
 RGP_INLINE Four across_in(const float* p) {
   const Four pixels = four<Simd>(p), sign = {-1, 1, -1, -1};
-  const Four first = __builtin_shufflevector(pixels, pixels, 0, 1, 2, 1);
-  const Four second = __builtin_shufflevector(pixels, pixels, 2, 2, 1, 3);
+  const Four first = picked<Simd, 0, 1, 2, 1>(pixels, pixels);
+  const Four second = picked<Simd, 2, 2, 1, 3>(pixels, pixels);
   return first + sign * second;
 }
 
@@ -50,13 +61,13 @@ void tiles_in(const TilesIn& t) {
 // A row of sums of four tiles, [tile][4], to eight pixels: 0 + 1 + 2 and 1 - 2 - 3 of each.
 template <class Simd>
 RGP_INLINE void across_out(const Four (&s)[4], Four bias, float* out) {
-  const Four a = __builtin_shufflevector(s[0], s[1], 0, 4, 1, 5), b = __builtin_shufflevector(s[2], s[3], 0, 4, 1, 5);
-  const Four c = __builtin_shufflevector(s[0], s[1], 2, 6, 3, 7), d = __builtin_shufflevector(s[2], s[3], 2, 6, 3, 7);
-  const Four zeroth = __builtin_shufflevector(a, b, 0, 1, 4, 5), first = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-  const Four second = __builtin_shufflevector(c, d, 0, 1, 4, 5), third = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+  const Four a = picked<Simd, 0, 4, 1, 5>(s[0], s[1]), b = picked<Simd, 0, 4, 1, 5>(s[2], s[3]);
+  const Four c = picked<Simd, 2, 6, 3, 7>(s[0], s[1]), d = picked<Simd, 2, 6, 3, 7>(s[2], s[3]);
+  const Four zeroth = picked<Simd, 0, 1, 4, 5>(a, b), first = picked<Simd, 2, 3, 6, 7>(a, b);
+  const Four second = picked<Simd, 0, 1, 4, 5>(c, d), third = picked<Simd, 2, 3, 6, 7>(c, d);
   const Four middle = first + bias, left = middle + zeroth + second, right = middle - second - third;
-  put<Simd>(out, __builtin_shufflevector(left, right, 0, 4, 1, 5));
-  put<Simd>(out + 4, __builtin_shufflevector(left, right, 2, 6, 3, 7));
+  put<Simd>(out, picked<Simd, 0, 4, 1, 5>(left, right));
+  put<Simd>(out + 4, picked<Simd, 2, 6, 3, 7>(left, right));
 }
 
 // `count` pixels of a row, at y + at.
