@@ -175,7 +175,7 @@ struct Kernels {
   void (*tiles_out)(const TilesOut&) = nullptr;
   int most_columned = 0;                             // vectors in the largest flat tile that knows columns; 0: none
 
-  static int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }
+  static constexpr int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }
   int most_vectors(int rows) const;                  // in the largest flat tile
 };
 const Kernels* avx512();
@@ -202,12 +202,12 @@ void run(const Layer& layer, const Kernels& kernels, const Image& image, const v
          const ParallelFor& parallel_for, const Allocate& allocate);
 
 // Whether Winograd's form is less work at this size: never but for 3x3, stride 1, float32.
-bool winograd_fits(const Layer& layer, const Image& image);
+bool winograd_fits(const Layer& layer, const Kernels& kernels, const Image& image);
 
 // Gives a layer of 3x3, stride 1, in float32 its weights in that form.
 void add_winograd(Layer& layer);
 
-// run() by Winograd's form, which the layer must have.
+// run() by Winograd's form, which the layer must have. The output must not be empty.
 void run_winograd(const Layer& layer, const Kernels& kernels, const Image& image, const float* x, const float* residual,
                   float* y, const ParallelFor& parallel_for, const Allocate& allocate);
 

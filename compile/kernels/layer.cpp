@@ -264,7 +264,7 @@ Layer make_layer(const Geometry& g, const Kernels& kernels, const float* weight,
                  float high) {
   Layer layer = built(g, kernels, {weight, 0x7fffffff}, bias, low, high, kPanelBytes);
   constexpr Image large{1, 64, 64, 64, 64};
-  if (winograd_fits(layer, large)) add_winograd(layer);  // run() then looks at the size
+  if (winograd_fits(layer, kernels, large)) add_winograd(layer);  // run() then looks at the size
   return layer;
 }
 

@@ -297,7 +297,7 @@ void run(const Layer& layer, const Kernels& kernels, const Image& im, const void
   const Geometry& g = layer.geometry;
   const int64_t pixels = im.out_height * im.out_width, words = ceil_div(pixels, kernels.lanes);
   if (im.batch == 0 || pixels == 0) return;
-  if (!layer.winograd.empty() && winograd_fits(layer, im))
+  if (!layer.winograd.empty() && winograd_fits(layer, kernels, im))
     return run_winograd(layer, kernels, im, static_cast<const float*>(x), static_cast<const float*>(residual),
                         static_cast<float*>(y), parallel_for, allocate);
   const bool same = g.stride_h == 1 && g.stride_w == 1 && im.height == im.out_height && im.width == im.out_width;

@@ -13,12 +13,21 @@
 namespace rgp {
 namespace {
 
-constexpr int64_t kTasks = 16;             // of each kind in a call, about
-constexpr int64_t kRoundBytes = 600 << 10;  // sums of a round, to stay in the second-level cache
-constexpr int64_t kMaxStripRows = 4;       // in this form; strips of 8 are two of 4
+constexpr int64_t kTasks = 32;              // of each kind in a round, at most
+constexpr int64_t kRoundBytes = 900 << 10;  // sums of a round, to stay in the second-level cache
+constexpr int64_t kTotalBytes = 64 << 10;   // totals of a strip
+constexpr int64_t kNearBytes = 24 << 10;    // a strip's weights that stay in the nearest cache
+constexpr int kMaxStripRows = 4;            // in this form; strips of 8 are two of 4
 constexpr int64_t kLine = kSums * sizeof(float);
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The most tiles for so many rows that stay in registers.
+int most_tiles(const Kernels& kernels, int rows) {
+  int most = kMaxVectors;
+  while (!kernels.winograd[Kernels::kind(rows)][most]) --most;
+  return most;
+}
 
 // How a call is cut. A round is some rows of tiles, of all channels and one image or more. Its sources, groups of
 // channels, are turned into sums; then its outputs, groups of strips, are computed.
@@ -27,17 +36,23 @@ struct Plan {
   int64_t all, rows;         // rows of tiles in the batch, in a round
   int64_t rounds, sources, outputs;  // the last two: tasks in a round
   int64_t plane;             // floats from one channel's sums to the next, an odd number of lines: they differ in place
-  int64_t padded;            // floats for the padded rows of a channel
+  int64_t padded, totals;    // floats for the padded rows of a channel, and for a strip
 
   Plan(const Layer& layer, const Image& im)
       : across(ceil_div(im.out_width, 2)), down(ceil_div(im.out_height, 2)), all(im.batch * down) {
     const int64_t channels = layer.geometry.channels, strips = static_cast<int64_t>(layer.strips.size());
-    rows = ceil_div(all, std::min(all, ceil_div(all * across * channels * kLine, kRoundBytes)));
+    int strip_rows = 1;
+    for (const Strip& s : layer.strips) strip_rows = std::max(strip_rows, s.rows);
+    const int64_t row = across * kLine;
+    const int64_t most = std::min(kRoundBytes / (row * channels), kTotalBytes / (row * strip_rows));
+    rounds = ceil_div(all, std::max<int64_t>(most, 1));
+    rows = ceil_div(all, rounds);
     rounds = ceil_div(all, rows);
     sources = std::min(channels, kTasks);
-    outputs = std::min(strips, std::max<int64_t>(ceil_div(kTasks, rounds), 2));
+    outputs = std::min(strips, kTasks);
     plane = (rows * across | 1) * kSums;
     padded = (2 * rows + 2) * (2 * across + 2);
+    totals = strip_rows * plane + 3 * kSums;
   }
   int64_t rows_in(int64_t round) const { return std::min(all - round * rows, rows); }
 };
@@ -105,21 +120,19 @@ struct Call {
 
   // A strip's totals, in blocks of nearly equal size.
   void multiply(const Strip& s, int64_t tiles, const float* sums, float* totals) const {
-    const int64_t rows = std::min<int64_t>(s.rows, kMaxStripRows);
-    const TileFn* table = kernels.winograd[Kernels::kind(static_cast<int>(rows))];
-    int64_t most = kMaxVectors, at = 0;
-    while (!table[most]) --most;
+    const int rows = std::min(s.rows, kMaxStripRows), most = most_tiles(kernels, rows);
+    int64_t at = 0;
     Tile t{};
     t.channels = layer.channels.data() + s.channels;
     t.fan_in = s.fan_in;
     t.x_plane = t.y_plane = plan.plane;
-    for (int64_t row = 0; row < s.rows; row += rows, at = 0) {
+    for (int row = 0; row < s.rows; row += rows, at = 0) {
       t.weights = reinterpret_cast<const float*>(layer.winograd.data() + s.weights / 9 + row * s.fan_in);  // may be none
       for (int64_t left = ceil_div(tiles, most); left > 0; --left) {
         const int64_t n = ceil_div(tiles - at, left);
         t.x = sums + at * kSums;
         t.y = totals + row * plan.plane + at * kSums;
-        table[n](t);
+        kernels.winograd[Kernels::kind(rows)][n](t);
         at += n;
       }
     }
@@ -145,7 +158,7 @@ Sums turned(const double (&weight)[3][3]) {
 void add_winograd(Layer& layer) {
   layer.winograd.resize(layer.weights.size() / 9);
   for (const Strip& s : layer.strips) {
-    const int rows = std::min<int>(s.rows, kMaxStripRows);
+    const int rows = std::min(s.rows, kMaxStripRows);
     for (int r = 0; r < s.rows; ++r)
       for (int c = 0; c < s.fan_in; ++c) {
         double weight[3][3];
@@ -159,31 +172,36 @@ void add_winograd(Layer& layer) {
   }
 }
 
-// In vectors of 16 multiplied and added, as measured on a Zen 4 (docs/kernel.md): what Winograd saves against its
-// sums, which come from the second-level cache, and its weights, which are larger and come from farther away.
-bool winograd_fits(const Layer& layer, const Image& im) {
+// Both forms in vectors of 16 multiplied and added, as measured in AVX-512 and AVX2 on a Zen 4 (docs/kernel.md): what
+// Winograd saves against its sums, which come from the second-level cache, and its larger weights, which come from
+// farther away, and for each block of tiles again if a strip's do not stay in the nearest cache.
+bool winograd_fits(const Layer& layer, const Kernels& kernels, const Image& im) {
   const Geometry& g = layer.geometry;
   if (layer.together > 1 || g.kernel_h != 3 || g.kernel_w != 3 || g.stride_h != 1 || g.stride_w != 1) return false;
   const auto vectors = static_cast<double>(ceil_div(im.out_height * im.out_width, kSums));
   const auto tiles = static_cast<double>(ceil_div(im.out_height, 2) * ceil_div(im.out_width, 2));
+  const double each = kernels.lanes == kSums ? 1.2 : 1.4;
   double direct = 0, winograd = 6 * tiles * static_cast<double>(g.channels + g.outputs);
   for (const Strip& s : layer.strips) {
     const double products = static_cast<double>(s.rows) * s.fan_in;
-    const double rows = std::min<double>(s.rows, kMaxStripRows), wide = std::min(tiles, 24 / rows);
-    direct += products * (9 * 1.2 * vectors + 4);
-    winograd += products * (std::max(1., 2.6 * (rows + wide) / (rows * wide)) * tiles + 20);
+    const int rows = std::min(s.rows, kMaxStripRows);
+    const double wide = std::min<double>(tiles, most_tiles(kernels, rows));
+    const double far = rows * s.fan_in * kLine > kNearBytes ? 1.5 / wide : 0;
+    direct += products * (9 * each * vectors + 4);
+    winograd += products * ((std::max(1., 2.6 * (rows + wide) / (rows * wide)) + far) * tiles + 20);
   }
   return 1.3 * winograd < direct;
 }
 
 void run_winograd(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const float* residual,
                   float* y, const ParallelFor& parallel_for, const Allocate& allocate) {
-  static const int64_t workers = std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 64);
+  static const int64_t cores = std::clamp<int64_t>(std::thread::hardware_concurrency(), 4, 64);
   const Plan plan(layer, im);
+  const int64_t workers = std::min(cores, std::max(plan.sources, plan.outputs));
   const Call call{layer, kernels, im, plan, x, residual, y};
   // two rounds' sums, so that a thread may begin with the next round, and for each thread its own scratch
   const int64_t slots = std::min<int64_t>(plan.rounds, 2), slot = plan.plane * layer.geometry.channels;
-  const int64_t own = ceil_div(std::max(kMaxRows * plan.plane + 3 * kSums, plan.padded), kSums) * kSums;
+  const int64_t own = ceil_div(std::max(plan.totals, plan.padded), kSums) * kSums;
   void* const memory = allocate((slots * slot + workers * own) * sizeof(float) + kLine);
   float* const first = reinterpret_cast<float*>(ceil_div(reinterpret_cast<intptr_t>(memory), kLine) * kLine);
   // Tasks are claimed in order, a round's sources before its outputs: who waits, waits for what threads are at work on.

@@ -150,7 +150,8 @@ void winograd_tile(const Tile& t) {
 template <class Simd, int R, int Most>
 void add_winograd_rows(Kernels& k) {
   if constexpr (Most > 1) add_winograd_rows<Simd, R, Most - 1>(k);
-  k.winograd[Kernels::kind(R)][Most] = winograd_tile<Simd, R, Most>;
+  constexpr int kKind = Kernels::kind(R);
+  k.winograd[kKind][Most] = winograd_tile<Simd, R, Most>;
 }
 
 // Tiles of 1, 2 and 4 output channels, up to so many tiles of pixels.

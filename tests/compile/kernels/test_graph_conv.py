@@ -53,7 +53,7 @@ def expected(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the operator means, in float64, and how large the sums of magnitudes are.
 
-    With 3x3 and stride 1 the magnitudes are the largest nearby, as Winograd's sums are of whole tiles.
+    With 3x3 and stride 1 the magnitudes are the largest nearby: Winograd's sums are of whole tiles.
     """
 
     def conv(x: Array, weight: Array, bias: Array) -> torch.Tensor:
