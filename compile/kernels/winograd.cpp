@@ -4,11 +4,9 @@
 // Additions turn each into 16 sums; each weight of 3x3 was turned into 16 too. Their products, a vector for each tile and
 // weight, are added up over the channels that an output reads, and additions turn the 16 totals into 2x2 pixels.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
-#include <thread>
 
-#include "graph_conv.h"
+#include "rounds.h"
 
 namespace rgp {
 namespace {
@@ -34,7 +32,7 @@ int most_tiles(const Kernels& kernels, int rows) {
 struct Plan {
   int64_t across, down;      // tiles in a row, rows of tiles in an image
   int64_t all, rows;         // rows of tiles in the batch, in a round
-  int64_t rounds, sources, outputs;  // the last two: tasks in a round
+  Rounds tasks;
   int64_t plane;             // floats from one channel's sums to the next, an odd number of lines: they differ in place
   int64_t padded, totals;    // floats for the padded rows of a channel, and for a strip
 
@@ -45,11 +43,8 @@ struct Plan {
     for (const Strip& s : layer.strips) strip_rows = std::max(strip_rows, s.rows);
     const int64_t row = across * kLine;
     const int64_t most = std::min(kRoundBytes / (row * channels), kTotalBytes / (row * strip_rows));
-    rounds = ceil_div(all, std::max<int64_t>(most, 1));
-    rows = ceil_div(all, rounds);
-    rounds = ceil_div(all, rows);
-    sources = std::min(channels, kTasks);
-    outputs = std::min(strips, kTasks);
+    rows = ceil_div(all, std::max(ceil_div(all, std::max<int64_t>(most, 1)), kRounds));
+    tasks = {ceil_div(all, rows), std::min(channels, kTasks), std::min(strips, kTasks)};
     plane = (rows * across | 1) * kSums;
     padded = (2 * rows + 2) * (2 * across + 2);
     totals = strip_rows * plane + 3 * kSums;
@@ -79,7 +74,7 @@ struct Call {
   // Some channels' sums. The border of the padded rows is the same for all of them.
   void source(int64_t round, int64_t task, float* sums, float* scratch) const {
     const Geometry& g = layer.geometry;
-    const int64_t begin = g.channels * task / plan.sources, end = g.channels * (task + 1) / plan.sources;
+    const int64_t begin = g.channels * task / plan.tasks.sources, end = g.channels * (task + 1) / plan.tasks.sources;
     images(round, [&](int64_t image, int64_t row, int64_t rows, int64_t tile) {
       const int64_t wide = 2 * plan.across + 2, lines = 2 * rows + 2;
       const int64_t top = 2 * row - g.top;  // where the first line is in the input
@@ -103,8 +98,8 @@ struct Call {
 
   void output(int64_t round, int64_t task, const float* sums, float* totals) const {
     const int64_t strips = static_cast<int64_t>(layer.strips.size());
-    const Strip* const end = layer.strips.data() + strips * (task + 1) / plan.outputs;
-    for (const Strip* s = layer.strips.data() + strips * task / plan.outputs; s != end; ++s) {
+    const Strip* const end = layer.strips.data() + strips * (task + 1) / plan.tasks.outputs;
+    for (const Strip* s = layer.strips.data() + strips * task / plan.tasks.outputs; s != end; ++s) {
       multiply(*s, plan.rows_in(round) * plan.across, sums, totals);
       images(round, [&](int64_t image, int64_t row, int64_t rows, int64_t tile) {
         for (int r = 0; r < s->rows; ++r) {
@@ -195,38 +190,21 @@ bool winograd_fits(const Layer& layer, const Kernels& kernels, const Image& im) 
 
 void run_winograd(const Layer& layer, const Kernels& kernels, const Image& im, const float* x, const float* residual,
                   float* y, const ParallelFor& parallel_for, const Allocate& allocate) {
-  static const int64_t cores = std::clamp<int64_t>(std::thread::hardware_concurrency(), 4, 64);
   const Plan plan(layer, im);
-  const int64_t workers = std::min(cores, std::max(plan.sources, plan.outputs));
   const Call call{layer, kernels, im, plan, x, residual, y};
-  // two rounds' sums, so that a thread may begin with the next round, and for each thread its own scratch
-  const int64_t slots = std::min<int64_t>(plan.rounds, 2), slot = plan.plane * layer.geometry.channels;
-  const int64_t own = ceil_div(std::max(plan.totals, plan.padded), kSums) * kSums;
-  void* const memory = allocate((slots * slot + workers * own) * sizeof(float) + kLine);
+  const int64_t each = plan.plane * layer.geometry.channels;  // a round's sums
+  const int64_t own = ceil_div(std::max(plan.totals, plan.padded), kSums) * kSums;  // of a worker
+  const int64_t slots = plan.tasks.slots() * each;
+  void* const memory = allocate((slots + plan.tasks.workers() * own) * sizeof(float) + kLine);
   float* const first = reinterpret_cast<float*>(ceil_div(reinterpret_cast<intptr_t>(memory), kLine) * kLine);
-  // Tasks are claimed in order, a round's sources before its outputs: who waits, waits for what threads are at work on.
-  std::vector<std::atomic<int64_t>> turned(plan.rounds), done(plan.rounds);
-  std::atomic<int64_t> next{0};
-  const auto wait = [](const std::atomic<int64_t>& count, int64_t until) {
-    while (count.load(std::memory_order_acquire) < until) std::this_thread::yield();
-  };
-  parallel_for(workers, [&](size_t worker) {
-    float* const scratch = first + slots * slot + static_cast<int64_t>(worker) * own;
-    const int64_t in_round = plan.sources + plan.outputs;
-    for (int64_t task = next++; task < plan.rounds * in_round; task = next++) {
-      const int64_t round = task / in_round, part = task % in_round;
-      float* const sums = first + round % slots * slot;
-      if (part < plan.sources) {
-        if (round >= slots) wait(done[round - slots], plan.outputs);
-        call.source(round, part, sums, scratch);
-        turned[round].fetch_add(1, std::memory_order_release);
-      } else {
-        wait(turned[round], plan.sources);
-        call.output(round, part - plan.sources, sums, scratch);
-        done[round].fetch_add(1, std::memory_order_release);
-      }
-    }
-  });
+  plan.tasks.run(
+      parallel_for,
+      [&](int64_t round, int64_t task, int64_t slot, int64_t worker) {
+        call.source(round, task, first + slot * each, first + slots + worker * own);
+      },
+      [&](int64_t round, int64_t task, int64_t slot, int64_t worker) {
+        call.output(round, task, first + slot * each, first + slots + worker * own);
+      });
 }
 
 }  // namespace rgp

@@ -25,7 +25,7 @@ INSTRUCTIONS = {  # as setup.py has them
     "avx512_vnni": ("-mavx512f", "-mprfchw", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
     "avx2": ("-mavx2", "-mfma"),
 }
-LONGEST_FIRST = (*INSTRUCTIONS, "neon", "portable", "run", "layer", "winograd", "reference", "dispatch")
+LONGEST_FIRST = (*INSTRUCTIONS, "neon", "portable", "run", "layer", "winograd", "source", "reference", "dispatch")
 
 
 def cpu_sets() -> tuple[str, ...]:
