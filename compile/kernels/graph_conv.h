@@ -173,6 +173,7 @@ struct Kernels {
   TileFn winograd[3][kMaxVectors + 1] = {};          // [1, 2 or 4 rows][tiles]; float32 only, as what follows
   void (*tiles_in)(const TilesIn&) = nullptr;
   void (*tiles_out)(const TilesOut&) = nullptr;
+  void (*fetch_out)(const TilesOut&) = nullptr;       // the lines that it will write and read
   int most_columned = 0;                             // vectors in the largest flat tile that knows columns; 0: none
 
   static constexpr int kind(int rows) { return rows == 8 ? 3 : rows == 4 ? 2 : rows - 1; }

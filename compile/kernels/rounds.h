@@ -1,9 +1,10 @@
 // How threads share a call: in rounds, each of which first makes ready what it reads (its sources), then computes.
 //
-// What another core wrote last is slow to read, where cores do not share a cache very slow. So a thread has a round of its
-// own as long as there are any, and the calling thread takes them from the front, the others from the back, in every
-// call: of two threads one has the upper half of the images all through the network, and reads what it wrote. Who finds
-// no round left helps the others with theirs.
+// What another core wrote last is slow to read and to write, where cores do not share a cache very slow. So a thread has
+// rounds of its own as long as there are any, and the calling thread takes them from the front, the others from the back,
+// in every call: of two threads one has the upper half of the images all through the network, and reads what it wrote.
+// Who gets no round helps with those of others. Who had one does so only where little has to be fetched for it: to help
+// at the end would make the owner slower in the next call too, and so be needed again.
 #pragma once
 
 #include <algorithm>
@@ -37,15 +38,20 @@ struct Rounds {
       std::atomic<int64_t> slot{-1}, next_source{0}, ready{0}, next_output{0};
     };
     std::vector<Round> rounds(count);
-    std::atomic<int64_t> taken{0}, from_front{0}, from_back{0}, others{0}, owners{0};
+    std::atomic<int64_t> taken{0}, from_front{0}, from_back{0}, others{0}, owners{0}, helpers{0};
     const std::thread::id caller = std::this_thread::get_id();
+    static std::atomic<uint64_t> calls{0};
+    const uint64_t call = ++calls;
     const auto wait = [](const std::atomic<int64_t>& number, int64_t until) {
       while (number.load(std::memory_order_acquire) < until) std::this_thread::yield();
     };
     parallel_for(workers(), [&](size_t) {
-      // a thread's memory too should be what it had in the last call; only those that find work have any
+      static thread_local uint64_t last_call = 0;
+      if (last_call == call) return;  // a thread works once
+      last_call = call;
+      // its memory too should be what it had in the last call
       const bool front = std::this_thread::get_id() == caller;
-      int64_t worker = front ? 0 : -1, own = front ? 0 : -1;
+      int64_t worker = front ? 0 : -1, own = -1;
       const auto join = [&](int64_t index) {
         Round& round = rounds[index];
         if (worker < 0) worker = workers() - 1 - others++;
@@ -61,12 +67,17 @@ struct Rounds {
       };
       while (taken++ < count) {
         const int64_t index = front ? from_front++ : count - 1 - from_back++;
-        if (own < 0) own = slots() - 1 - owners++;
+        if (own < 0) own = front ? 0 : slots() - 1 - owners++;
         rounds[index].slot.store(own, std::memory_order_release);
         join(index);
       }
-      for (int64_t index = 0; index < count; ++index)
-        if (2 * rounds[index].next_output.load(std::memory_order_relaxed) < outputs) join(index);
+      const int64_t first = helpers++;  // each helps another one
+      for (int64_t at = first; at < first + count; ++at) {
+        const Round& round = rounds[at % count];
+        const bool worth = sources && own >= 0 ? round.next_source.load(std::memory_order_relaxed) < sources
+                                               : 2 * round.next_output.load(std::memory_order_relaxed) < outputs;
+        if (worth) join(at % count);
+      }
     });
   }
 };

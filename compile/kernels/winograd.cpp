@@ -100,16 +100,19 @@ struct Call {
     const int64_t strips = static_cast<int64_t>(layer.strips.size());
     const Strip* const end = layer.strips.data() + strips * (task + 1) / plan.tasks.outputs;
     for (const Strip* s = layer.strips.data() + strips * task / plan.tasks.outputs; s != end; ++s) {
+      const auto each = [&](void (*work)(const TilesOut&)) {
+        images(round, [&](int64_t image, int64_t row, int64_t rows, int64_t tile) {
+          for (int r = 0; r < s->rows; ++r) {
+            const int64_t channel = image * layer.geometry.outputs + s->outputs[r];
+            const int64_t first = (channel * im.out_height + 2 * row) * im.out_width;
+            work({totals + r * plan.plane + tile * kSums, rows, plan.across, im.out_height - 2 * row, im.out_width,
+                  residual ? residual + first : nullptr, y + first, s->bias[r], layer.low, layer.high});
+          }
+        });
+      };
+      each(kernels.fetch_out);
       multiply(*s, plan.rows_in(round) * plan.across, sums, totals);
-      images(round, [&](int64_t image, int64_t row, int64_t rows, int64_t tile) {
-        for (int r = 0; r < s->rows; ++r) {
-          const int64_t channel = image * layer.geometry.outputs + s->outputs[r];
-          const int64_t first = (channel * im.out_height + 2 * row) * im.out_width;
-          kernels.tiles_out({totals + r * plan.plane + tile * kSums, rows, plan.across, im.out_height - 2 * row,
-                             im.out_width, residual ? residual + first : nullptr, y + first, s->bias[r], layer.low,
-                             layer.high});
-        }
-      });
+      each(kernels.tiles_out);
     }
   }
 

@@ -9,6 +9,8 @@
 
 namespace rgp {
 
+constexpr int64_t kLineFloats = 16;  // of a cache line
+
 // A row of four pixels or sums. gcc makes the instructions of each set from these.
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 
@@ -109,6 +111,16 @@ void tiles_out(const TilesOut& t) {
     }
 }
 
+// Fetches the lines that tiles_out() will write and read, to be this core's own by then.
+template <class Simd>
+void fetch_out(const TilesOut& t) {
+  const int64_t count = std::min(2 * t.rows, t.height) * t.width;
+  for (int64_t i = 0; i < count; i += kLineFloats) {
+    __builtin_prefetch(t.y + i, 1);
+    if (t.residual) __builtin_prefetch(t.residual + i);
+  }
+}
+
 // R output channels, V tiles. x, weights and y are of Sums, and each of a tile's 16 has a weight of its own.
 template <class Simd, int R, int V>
 void winograd_tile(const Tile& t) {
@@ -159,6 +171,7 @@ template <class Simd, int One, int Two, int Four>
 void add_winograd_tiles(Kernels& k) {
   k.tiles_in = tiles_in<Simd>;
   k.tiles_out = tiles_out<Simd>;
+  k.fetch_out = fetch_out<Simd>;
   add_winograd_rows<Simd, 1, One>(k);
   add_winograd_rows<Simd, 2, Two>(k);
   add_winograd_rows<Simd, 4, Four>(k);
