@@ -106,10 +106,12 @@ def main() -> int:
 
 
 def _keep(report: dict[str, Any]) -> None:
-    """Write the report into the results, in place of the one of the same case and machine."""
+    """Write the report into the results, in place of the one of the same case and machine, in the order of CASES."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
     case = _case(report)
+    place = {(architecture, graph, precision): n for n, (architecture, _, graph, precision) in enumerate(CASES)}
     kept = [each for each in kept if _case(each) != case] + [report]
+    kept.sort(key=lambda each: (place.get(_case(each)[:3], len(CASES)), each["threads"]))
     with written_whole(RESULTS) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())
 

@@ -81,7 +81,8 @@ def native_kernel(reports: list[dict[str, Any]]) -> str:
             for report in of
             for latency in report["latency"]
         ]  # fmt: skip
-        text += [_machine(of[-1]["environment"]), _table(head, rows)]
+        newest = max((report["environment"] for report in of), key=lambda environment: str(environment["time"]))
+        text += [_machine(newest), _table(head, rows)]
     return "\n\n".join(text)
 
 

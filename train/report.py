@@ -24,6 +24,7 @@ from rgp.train.config import TrainConfig
 from rgp.train.history import Epoch, History, best, shown_hours, shown_speed, throughput
 from rgp.train.pages import page
 from rgp.train.plots import history_svg, masks_svg
+from rgp.train.result_form import Result, RunEnvironment, RunGraph, RunLayer
 from rgp.train.tracking import RunFolder
 
 FORMAT = "rgp-run/1"
@@ -40,9 +41,9 @@ class Report:
     history: Sequence[Epoch]
     cost: Cost
     decisions: Sequence[LayerDecision]
-    environment: dict[str, Any]
+    environment: RunEnvironment
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Result:
         """The contents of ``result.json``: accuracies in percent, costs of one image."""
         last = self.history[-1]
         return {
@@ -65,7 +66,7 @@ class Report:
             "environment": self.environment,
         }
 
-    def _graphs(self) -> Iterator[dict[str, Any]]:
+    def _graphs(self) -> Iterator[RunGraph]:
         spellings = [decision.graph.spelling for decision in self.decisions if decision.graph]
         for spelling, graph in self._distinct.items():
             yield {
@@ -84,7 +85,7 @@ class Report:
     def _distinct(self) -> dict[str, Graph]:
         return {decision.graph.spelling: decision.graph for decision in self.decisions if decision.graph}
 
-    def _layers(self) -> Iterator[dict[str, Any]]:
+    def _layers(self) -> Iterator[RunLayer]:
         costs = {layer.name: layer for layer in self.cost.layers}
         for decision in self.decisions:
             cost = costs.get(decision.name)
@@ -186,7 +187,7 @@ def finish(
         console.print(f"{folder.history}: gone, so there is no report")
         return
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    where = {**environment(), "device": name, "processes": processes, "held_out": held_out}
+    where = RunEnvironment(**environment(), device=name, processes=processes, held_out=held_out)
     report = Report(folder, config, history, cost, decisions, where)
     for path, content in ((folder.report, report.html()), (folder.result, report.json())):
         with written_whole(path) as file:

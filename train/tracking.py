@@ -31,11 +31,27 @@ from rgp.errors import UsageError
 from rgp.files import written_whole
 from rgp.train.config import TrainConfig
 
-COLUMNS = (
-    *("time", "config", "name", "architecture", "graph", "data", "seed", "epochs"),
-    *("top1_last", "top1_best", "top5_last", "top5_best"),
-    *("macs", "dense_macs", "parameters", "dense_parameters", "seconds", "device"),
-)
+COLUMNS = {
+    "time": "When the run began: ISO 8601, UTC.",
+    "config": "The experiment: the folder of its runs.",
+    "name": "The run's folder in it.",
+    "architecture": "The network.",
+    "graph": "As the setting has it; empty for a dense network.",
+    "data": "The data set.",
+    "seed": "Of everything that is drawn.",
+    "epochs": "Trained.",
+    "top1_last": "After the last epoch, in percent on the held-out images, as the next three.",
+    "top1_best": "Of the epoch with the highest.",
+    "top5_last": "Empty with 5 classes or fewer, as the next.",
+    "top5_best": "Of the epoch with the highest top-1.",
+    "macs": "Multiply-accumulates for one image.",
+    "dense_macs": "Without masks.",
+    "parameters": "Weights that are not masked, and biases.",
+    "dense_parameters": "Without masks.",
+    "seconds": "Of the whole run, evaluation included.",
+    "device": "cpu or cuda.",
+}
+"""Of ``results.csv``."""
 
 MAY_CHANGE = {
     *("download", "device", "workers", "runs", "experiment", "name", "save_every", "save_steps", "resume", "evaluate"),
@@ -151,7 +167,7 @@ def append_result(path: Path, row: Mapping[str, object]) -> None:
         before = file.read()
         if before and not before.endswith("\n"):
             file.write("\n")
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
         if not before.strip():
             writer.writeheader()
         writer.writerow(row)

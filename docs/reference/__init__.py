@@ -15,6 +15,7 @@ def pages() -> dict[str, str]:
         "reference/training-settings.md": settings.training(),
         "reference/service-settings.md": settings.service(),
         "reference/checkpoint.md": formats.checkpoint(),
+        "reference/run.md": formats.run(),
         "reference/bundle.md": formats.bundle(),
         "reference/http.md": http.page(),
     }

@@ -1,4 +1,4 @@
-"""The files that rgp writes for others to read: the checkpoint, and the bundle's manifest, report and plan.
+"""The files that rgp writes for others to read: the checkpoint, a training run's, the bundle's manifest, report and plan.
 
 The checkpoint and what is in it are classes. A manifest is read off one that is really written, of a bundle of three
 small files. Of the report and the plan there are types, and what writes them returns these.
@@ -20,13 +20,18 @@ from typing import Any, Literal, NotRequired, get_args, get_origin, get_type_hin
 
 import rgp.bundle
 import rgp.checkpoint
+import rgp.train.history
+import rgp.train.tracking
 from docs.reference.markdown import code, paragraphs, prose, table
 from rgp.bundle import MANIFEST, REQUIRED, Bundle
 from rgp.checkpoint import Checkpoint
 from rgp.engines.target import Target
 from rgp.preprocess import Preprocess
 from rgp.report_form import PlanFile, Report
+from rgp.train.history import Epoch
+from rgp.train.result_form import Result
 from rgp.train.resume import Position, TrainingState
+from rgp.train.tracking import COLUMNS
 
 
 def checkpoint() -> str:
@@ -94,11 +99,38 @@ What `report.json` has under the same name is the same here. Beside it:
 """
 
 
+def run() -> str:
+    """The files of a training run: ``history.csv``, ``result.json``, and ``results.csv`` beside all runs."""
+    history = [[row[0], row[2]] for row in _declared(Epoch)]
+    result = [[code(name), code(kind), prose(text)] for name, kind, text in form_fields(Result)]
+    return f"""# Training run
+
+{paragraphs(rgp.train.tracking.__doc__ or "")}
+
+## history.csv
+
+{paragraphs(rgp.train.history.__doc__ or "")}
+
+{table(["column", "what it is"], history)}
+
+## result.json
+
+A name with a dot is a field inside: of the object, or of each object in the list. Accuracies are in percent, MACs are
+multiply-accumulates for one image.
+
+{table(["field", "type", "what it is"], result)}
+
+## results.csv
+
+{table(["column", "what it is"], [[code(name), prose(text)] for name, text in COLUMNS.items()])}
+"""
+
+
 INSIDE: dict[str, type[Any]] = {"preprocess": Preprocess, "target": Target}
 """Fields of the manifest that are dataclasses themselves."""
 JSON_TYPES: dict[Any, str] = {
     **{dict: "object", str: "text", int: "whole number", float: "number"},
-    **{bool: "true or false", NoneType: "null"},
+    **{bool: "true or false", NoneType: "null", Any: "any value"},
 }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import pytest
 
@@ -15,21 +15,9 @@ from rgp.compile.pipeline import Settings, compile_source
 from rgp.compile.source import from_checkpoint
 from rgp.engines.tensorrt.build import Summary
 from rgp.report_form import Built, PlanFile, Report
+from tests.docs.forms import unlike
 
 FORMS = {"report.json": Report, "plan.json": PlanFile}
-
-
-def unlike(value: dict[str, Any], form: dict[str, str], prefix: str = "") -> Iterator[str]:
-    """What ``value`` has and ``form``, dotted name to JSON type, has not; and the other way round."""
-    wanted = {name for name in form if name.startswith(prefix) and "." not in name.removeprefix(prefix)}
-    here = {f"{prefix}{key}": inner for key, inner in value.items()}
-    yield from here.keys() - wanted
-    yield from (name for name in wanted - here.keys() if not form[name].endswith("absent"))
-    for name in wanted & here.keys():
-        inner = here[name]
-        for each in inner if isinstance(inner, list) else [inner]:
-            if isinstance(each, dict) and not form[name].startswith("object of"):
-                yield from unlike(each, form, f"{name}.")
 
 
 @pytest.mark.parametrize("tune", ["off", "quick"])

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from docs.reference import formats
 from rgp.cost import cost
 from rgp.train.config import TrainConfig, load
 from rgp.train.data import load_data
@@ -22,7 +23,9 @@ from rgp.train.history import Epoch, History
 from rgp.train.loop import RunResult, train
 from rgp.train.network import build_network, builder_options
 from rgp.train.report import command, finish
-from rgp.train.tracking import RunFolder
+from rgp.train.result_form import Result
+from rgp.train.tracking import COLUMNS, RunFolder
+from tests.docs.forms import unlike
 
 Configured = Callable[..., TrainConfig]
 
@@ -240,6 +243,19 @@ def test_the_commands_to_go_on_name_files_that_are_there(finished: tuple[TrainCo
     paths = [Path(word) for line in lines for word in line.split() if "/" in word and not word.endswith("bundle")]
     assert paths
     assert all(path.exists() for path in paths)
+
+
+@pytest.mark.parametrize("graph", ["", "ring:8_2"])
+def test_every_field_for_programs_stands_in_the_reference(configured: Configured, graph: str) -> None:
+    folder = finished_run(configured(graph=graph), rows(2, top5=False))
+    form = {name: kind for name, kind, _ in formats.form_fields(Result)}
+    result = json.loads(folder.result.read_text())
+    assert list(unlike(result, form)) == []
+    assert bool(result["graphs"]) is bool(graph)
+    page = formats.run()
+    with folder.history.open() as file:
+        columns = file.readline().strip().split(",")
+    assert [name for name in [*form, *columns, *COLUMNS] if f"| `{name}` |" not in page] == []
 
 
 def test_training_ends_with_the_report_of_what_was_trained(
