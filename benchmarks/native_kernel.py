@@ -109,7 +109,9 @@ def _keep(report: dict[str, Any]) -> None:
     """Write the report into the results, in place of the one of the same case and machine, in the order of CASES."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
     case = _case(report)
-    place = {(architecture, graph, precision): n for n, (architecture, _, graph, precision) in enumerate(CASES)}
+    place: dict[tuple[object, ...], int] = {
+        (architecture, graph, precision): n for n, (architecture, _, graph, precision) in enumerate(CASES)
+    }
     kept = [each for each in kept if _case(each) != case] + [report]
     kept.sort(key=lambda each: (place.get(_case(each)[:3], len(CASES)), each["threads"]))
     with written_whole(RESULTS) as file:

@@ -1,4 +1,4 @@
-"""The files that rgp writes for others to read: the checkpoint, a training run's, the bundle's manifest, report and plan.
+"""The files that rgp writes for others to read: the checkpoint, a run's, and the bundle's manifest, report and plan.
 
 The checkpoint and what is in it are classes. A manifest is read off one that is really written, of a bundle of three
 small files. Of the report and the plan there are types, and what writes them returns these.
