@@ -131,7 +131,7 @@ void copy(const Layer& layer, const Kernels& kernels, const Image& im, const Sou
         r.rows = end_row - first_row;
         r.from = first;
         r.to = last;
-        kernels.pack(r);
+        if (r.rows > 0) kernels.pack(r);  // none where all is padding
         std::fill(to + end_row * s.wide, to + s.phase(), blank);
       }
   }

@@ -102,6 +102,16 @@ inline void draw_sizes(Random& random, Case& c) {
   g.left = random.below(same ? g.kernel_w : 4);
   g.bottom = same ? g.kernel_h - 1 - g.top : random.below(4);
   g.right = same ? g.kernel_w - 1 - g.left : random.below(4);
+  if (kind >= 89 && kind < 92) {  // rows that are nothing but padding, of more vectors than are read behind a copy
+    g.kernel_w = 3;
+    g.stride_h = g.stride_w = 1;
+    g.top = 6 + random.below(12);
+    g.left = g.right = 0;
+    im.height = 1 + random.below(8);
+    im.width = random.one_of({64, 240, 256});
+    g.channels = 1 + random.below(8);
+    g.outputs = 1 + random.below(7);
+  }
   if (random.chance(10)) im.height = g.kernel_h - g.top - g.bottom;  // a kernel as large as the padded image
   if (random.chance(10)) im.width = g.kernel_w - g.left - g.right;
   im.out_height = rgp::output_side(im.height, g.top, g.bottom, g.kernel_h, g.stride_h);
