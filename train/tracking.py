@@ -36,7 +36,7 @@ COLUMNS = {
     "config": "The experiment: the folder of its runs.",
     "name": "The run's folder in it.",
     "architecture": "The network.",
-    "graph": "As the setting has it; empty for a dense network.",
+    "graph": "As the setting has it.",
     "data": "The data set.",
     "seed": "Of everything that is drawn.",
     "epochs": "Trained.",
