@@ -37,16 +37,19 @@ def _train(argv: Sequence[str]) -> None:
 
         bench_data(config)
     elif config.evaluate is not None:
-        from rgp.train.distributed import speaks
+        from rgp.train.distributed import part, speaks
         from rgp.train.evaluation import evaluate_checkpoint, shown
 
         metrics = evaluate_checkpoint(config, Path(config.evaluate))
         if speaks():
             print(f"{config.evaluate}: {shown(metrics)} on the held-out images of {config.data}")
+        part()
     else:
+        from rgp.train.distributed import part
         from rgp.train.loop import train
 
         train(config)
+        part()
 
 
 def _compare(argv: Sequence[str]) -> None:

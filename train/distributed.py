@@ -30,6 +30,15 @@ def speaks() -> bool:
     return first
 
 
+def part() -> None:
+    """Leave the group of processes, if there is one.
+
+    Left to the interpreter's end, its threads can abort the process.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 class Processes:
     """All processes of a run, as seen by the one with ``index`` of ``count``; ``first`` writes and speaks for all.
 
