@@ -15,6 +15,9 @@
 
 namespace rgp {
 
+// Static: every instruction set must have its own (tile.h).
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 struct Geometry {
   int64_t channels, outputs;          // C, O
   int64_t kernel_h, kernel_w;

@@ -14,8 +14,6 @@ namespace {
 constexpr int64_t kTasks = 32;              // a call is cut into about so many: threads claim them as they get on
 constexpr int64_t kBlockBytes = 512 << 10;  // input of one task, to stay in the second-level cache
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 template <class Table>
 int largest(const Table& tiles) {
   int most = 0;

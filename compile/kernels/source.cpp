@@ -8,8 +8,6 @@
 namespace rgp {
 namespace {
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Sets bits first .. first + count - 1 of a row of 16-bit words.
 void set_bits(uint16_t* words, int64_t first, int64_t count) {
   while (count > 0) {

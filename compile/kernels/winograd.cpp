@@ -18,8 +18,6 @@ constexpr int64_t kNearBytes = 24 << 10;    // a strip's weights that stay in th
 constexpr int kMaxStripRows = 4;            // in this form; strips of 8 are two of 4
 constexpr int64_t kLine = kSums * sizeof(float);
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // The most tiles for so many rows that stay in registers.
 int most_tiles(const Kernels& kernels, int rows) {
   int most = kMaxVectors;
