@@ -58,7 +58,7 @@ class Findings:
             "precision": self.target.precision,
             "engine": self.target.engine,
             "tune": self.tune,
-            "environment": cast("report_form.Environment", dict(self.environment)),
+            "environment": cast("report_form.EngineEnvironment", dict(self.environment)),
             "cost": {
                 "dense_macs": self.cost.dense_macs,
                 "macs": self.cost.macs,

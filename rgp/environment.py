@@ -7,7 +7,7 @@ import platform
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 PACKAGES = (
     *("rgp", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx_cu13", "cuda-bindings"),
@@ -15,7 +15,24 @@ PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
+class Environment(TypedDict):
+    """Where a figure was measured."""
+
+    cpu: str
+    """The processor's own name."""
+    cores: int
+    """How many the process could use."""
+    system: str
+    """The operating system, its version and the machine's architecture."""
+    python: str
+    """Its version."""
+    versions: dict[str, str]
+    """Of rgp and of the packages that decide a result, by name."""
+    time: str
+    """When: ISO 8601, UTC."""
+
+
+def environment() -> Environment:
     """CPU, cores, system, versions of the packages that are installed, and the time (UTC)."""
     return {
         "cpu": cpu_name(),

@@ -8,22 +8,12 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
+from rgp.environment import Environment
 
-class Environment(TypedDict):
+
+class EngineEnvironment(Environment):
     """Where a compilation ran, and on what engine."""
 
-    cpu: str
-    """The processor's own name."""
-    cores: int
-    """How many the process could use."""
-    system: str
-    """The operating system, its version and the machine's architecture."""
-    python: str
-    """Its version."""
-    versions: dict[str, str]
-    """Of rgp and of the packages that decide a result, by name."""
-    time: str
-    """When: ISO 8601, UTC."""
     engine: str
     """ort, trt or trt-rtx."""
     version: str
@@ -211,7 +201,7 @@ class Report(TypedDict):
     """ort, trt or trt-rtx."""
     tune: str
     """How much was measured to choose: off, quick or full."""
-    environment: Environment
+    environment: EngineEnvironment
     """Where it was measured, on what engine, and when."""
     cost: Cost
     """What the network takes, dense and compiled."""
@@ -234,7 +224,7 @@ class PlanFile(TypedDict):
 
     format: str
     """rgp-plan/1; a reader refuses any other."""
-    environment: Environment
+    environment: EngineEnvironment
     """Where it was measured, on what engine, and when."""
     target: dict[str, str]
     """What it was compiled for: engine, device, precision."""

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -187,8 +187,7 @@ def finish(
         console.print(f"{folder.history}: gone, so there is no report")
         return
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    trained = {"device": name, "processes": processes, "held_out": held_out}
-    where = cast("RunEnvironment", {**environment(), **trained})
+    where = RunEnvironment(**environment(), device=name, processes=processes, held_out=held_out)
     report = Report(folder, config, history, cost, decisions, where)
     for path, content in ((folder.report, report.html()), (folder.result, report.json())):
         with written_whole(path) as file:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from rgp.environment import Environment
+
 
 class RunCost(TypedDict):
     """What the network takes, dense and masked."""
@@ -64,21 +66,9 @@ class RunLayer(TypedDict):
     """MACs without the mask, likewise."""
 
 
-class RunEnvironment(TypedDict):
-    """Where the run was trained."""
+class RunEnvironment(Environment):
+    """Where the run was trained, and when it ended."""
 
-    cpu: str
-    """The processor's own name."""
-    cores: int
-    """How many the process could use."""
-    system: str
-    """The operating system, its version and the machine's architecture."""
-    python: str
-    """Its version."""
-    versions: dict[str, str]
-    """Of rgp and of the packages that decide a result, by name."""
-    time: str
-    """When the run ended: ISO 8601, UTC."""
     device: str
     """What trained: the GPU's or the processor's name."""
     processes: int

@@ -10,6 +10,7 @@ import ast
 import inspect
 import json
 import re
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -202,10 +203,13 @@ def _types(kind: Any) -> dict[str, str]:
 
 
 def _texts(kind: Any) -> dict[str, str]:
-    """The text that stands under each field in the class: Python itself does not keep these."""
+    """The text that stands under each field in the class or its forms' bases: Python itself does not keep these."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
+    for base in body.bases:  # a TypedDict does not know its own
+        if isinstance(base, ast.Name) and is_typeddict(form := vars(sys.modules[kind.__module__])[base.id]):
+            found |= _texts(form)
     for entry, after in pairwise(body.body):
         match entry, after:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
