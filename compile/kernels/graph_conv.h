@@ -130,6 +130,10 @@ struct Tile {
   ptrdiff_t x_row;           // floats from one row of input to the next of the same phase
   ptrdiff_t x_phase;         // floats from the rows 0, 2, 4.. to the rows 1, 3, 5.. (stride 2)
   ptrdiff_t y_row;
+
+  // Winograd only: weights that are needed later, and how many lines of them to fetch with each channel
+  const float* ahead;
+  int ahead_each;
 };
 
 // Rows of pixels to copy: out[i] is in[i * stride] for i in [from, to), else `blank`.

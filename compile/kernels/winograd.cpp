@@ -114,7 +114,7 @@ struct Call {
     }
   }
 
-  // A strip's totals, in blocks of nearly equal size.
+  // A strip's totals, in blocks of nearly equal size. The next strip's weights are fetched meanwhile, some with each.
   void multiply(const Strip& s, int64_t tiles, const float* sums, float* totals) const {
     const int rows = std::min(s.rows, kMaxStripRows), most = most_tiles(kernels, rows);
     int64_t at = 0;
@@ -124,11 +124,16 @@ struct Call {
     t.x_plane = t.y_plane = plan.plane;
     for (int row = 0; row < s.rows; row += rows, at = 0) {
       t.weights = reinterpret_cast<const float*>(layer.winograd.data() + s.weights / 9 + row * s.fan_in);  // may be none
-      for (int64_t left = ceil_div(tiles, most); left > 0; --left) {
+      t.ahead = t.weights + rows * s.fan_in * kSums;
+      const float* const enough = t.ahead + rows * s.fan_in * kSums;
+      const int64_t blocks = ceil_div(tiles, most);
+      for (int64_t left = blocks; left > 0; --left) {
         const int64_t n = ceil_div(tiles - at, left);
+        t.ahead_each = t.ahead < enough ? static_cast<int>(ceil_div(rows, blocks)) : 0;
         t.x = sums + at * kSums;
         t.y = totals + row * plan.plane + at * kSums;
         kernels.winograd[Kernels::kind(rows)][n](t);
+        t.ahead += t.ahead_each * s.fan_in * kSums;
         at += n;
       }
     }
@@ -174,8 +179,8 @@ void add_winograd(Layer& layer) {
 bool winograd_fits(const Layer& layer, const Kernels& kernels, const Image& im) {
   const Geometry& g = layer.geometry;
   if (layer.together > 1 || g.kernel_h != 3 || g.kernel_w != 3 || g.stride_h != 1 || g.stride_w != 1) return false;
-  const auto vectors = static_cast<double>(ceil_div(im.out_height * im.out_width, kSums));
-  const auto tiles = static_cast<double>(ceil_div(im.out_height, 2) * ceil_div(im.out_width, 2));
+  const auto vectors = static_cast<double>(im.batch * ceil_div(im.out_height * im.out_width, kSums));
+  const auto tiles = static_cast<double>(im.batch * ceil_div(im.out_height, 2) * ceil_div(im.out_width, 2));
   const double each = kernels.lanes == kSums ? 1.2 : 1.4;
   double direct = 0, winograd = 6 * tiles * static_cast<double>(g.channels + g.outputs);
   for (const Strip& s : layer.strips) {

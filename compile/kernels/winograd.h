@@ -133,14 +133,14 @@ void winograd_tile(const Tile& t) {
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) sum[r][v] = Simd::set1(0);
-    const float* weights = t.weights + part;
+    const float *weights = t.weights + part, *ahead = t.ahead;
     const int32_t *const from = t.channels, *const to = from + t.fan_in;
     for (const int32_t* channel = from; channel != to; ++channel, weights += R * kSums) {
       const float* x = t.x + *channel * t.x_plane + part;
+      for (int i = 0; i < t.ahead_each; ++i, ahead += kSums) __builtin_prefetch(ahead, 0, 2);  // second-level cache
       Vec weight[R];
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        __builtin_prefetch(weights + 2 * kAhead + r * kSums);
         weight[r] = Simd::load(weights + r * kSums);
         Simd::pin(weight[r]);
       }
